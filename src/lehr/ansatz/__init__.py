@@ -1,0 +1,1 @@
+"""Normalised distributions p(s): what is trained."""

@@ -1,0 +1,82 @@
+"""The ansatz: a normalised distribution p(s) that can be sampled exactly, one conditional per spin."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from lehr._types import ArrayLike, InputError, Key, LogProb
+from lehr.problem.base import Problem
+
+
+class SiteOrder(eqx.Module):
+    """In which order an ansatz draws the spins, and what depends on what.
+
+    `sites[t]` is the spin drawn at position t. Given the spins drawn before, everything that depends on the one drawn
+    at t lies in the positions `t ... ends[t] - 1` (the rest of the sequence in general; a subtree where the order has
+    branches). `positions` is the inverse of `sites`: the position at which each spin is drawn.
+
+    >>> SiteOrder.sequential([2, 0, 1]).positions.tolist()
+    [1, 2, 0]
+    """
+
+    sites: Int[ArrayLike, " n"]
+    ends: Int[ArrayLike, " n"]
+    positions: Int[ArrayLike, " n"]
+
+    def __init__(self, sites: Sequence[int] | ArrayLike, ends: Sequence[int] | ArrayLike):
+        self.sites = np.asarray(sites, dtype=np.int32)
+        self.ends = np.asarray(ends, dtype=np.int32)
+        if not np.array_equal(np.sort(self.sites), np.arange(self.sites.size)):
+            raise InputError("Argument `sites` must be a permutation of the spins, but it is not.")
+        self.positions = np.argsort(self.sites).astype(np.int32)
+
+    @classmethod
+    def sequential(cls, sites: Sequence[int] | ArrayLike) -> "SiteOrder":
+        """One sequence: each spin may depend on all spins drawn before it."""
+        return cls(sites, np.full(len(sites), len(sites)))
+
+
+class Ansatz(eqx.Module):
+    """A normalised autoregressive distribution `p(s) = prod_i p(s_i | s_before)`.
+
+    Sub-classes are final. `params` is the pytree of trainable arrays and the only thing an optimiser touches; all other
+    arrays are tables. `order` says in which order spins are drawn. An ansatz passes through `jax.jit` as a pytree, so
+    its methods may rely on the shapes of its tables but not on their values.
+    """
+
+    params: eqx.AbstractVar[Any]
+    order: eqx.AbstractVar[SiteOrder]
+
+    @abc.abstractmethod
+    def fresh_params(self, key: Key) -> Any:
+        """New random parameters in JAX's current default precision; `params` has the same structure."""
+
+    @abc.abstractmethod
+    def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Ansatz":
+        """The ansatz with the Hamiltonian and the temperature shown to it; one that does not look returns itself."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
+        """Draw independent samples: (spins[num_samples, N], log_prob[num_samples, N]), one conditional per spin.
+
+        The log-probabilities are those of the very pass that drew the sample and are differentiable in `params`;
+        the spins are constants.
+        """
+
+    @abc.abstractmethod
+    def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
+        """ln p(s_i | spins drawn before), shape [num_samples, N] in the problem's spin order; the sum is ln p(s)."""
+
+    @abc.abstractmethod
+    def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
+        """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))

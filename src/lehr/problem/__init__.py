@@ -1,0 +1,1 @@
+"""What is minimised: problems, their families, their files."""
