@@ -1,0 +1,55 @@
+"""Arrays of numbers with named dimensions, in netCDF files that are safe to open."""
+
+from pathlib import Path
+
+import h5py
+import xarray as xr
+
+from lehr._files import one_line, written_whole
+from lehr._types import InputError
+
+# Deflate shrinks data by at most 1032; a file that promises more lies about its size. Small arrays are never refused.
+_MOST_COMPRESSION = 1100
+_HARMLESS_BYTES = 2**26
+
+
+def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset of numbers as compressed netCDF, whole or not at all."""
+    encoding = {
+        name: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": None}
+        for name, variable in dataset.variables.items()
+        if variable.ndim and variable.size
+    }
+    with written_whole(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def read_dataset(path: Path) -> xr.Dataset:
+    """Read a dataset of numbers.
+
+    No decoding, no links to other files, no objects, no more data than the file can hold: a stranger's file can only
+    be a set of arrays.
+
+    Errors: `InputError` in one line where the file is anything else, or damaged.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            most_bytes = max(_HARMLESS_BYTES, _MOST_COMPRESSION * path.stat().st_size)
+            for name in file:
+                _check_plain(file, name, most_bytes)
+        with xr.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
+            return dataset.load()
+    except Exception as error:  # the HDF5 library answers damage with errors of many types
+        raise InputError(f"File `{path}` must be readable netCDF, but it is not: {one_line(error)}.") from None
+
+
+def _check_plain(file: h5py.File, name: str, most_bytes: int) -> None:
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"`{name}` lies elsewhere")
+    entry = file[name]
+    if not isinstance(entry, h5py.Dataset) or entry.external or entry.is_virtual:
+        raise ValueError(f"`{name}` is not an array of its own")
+    if entry.dtype.kind not in "biuf":
+        raise ValueError(f"`{name}` holds something else than numbers")
+    if entry.nbytes > most_bytes:
+        raise ValueError(f"`{name}` promises more data than the file can hold")

@@ -1,0 +1,374 @@
+"""The result of a run: what was found, how surely, and how it was made."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dimod
+import numpy as np
+import xarray as xr
+from jaxtyping import Float64, Int, Int8
+
+from lehr._files import one_line, read_json, sha256, write_json
+from lehr._netcdf import read_dataset, write_dataset
+from lehr._types import ArrayLike, InputError
+from lehr._version import __version__
+from lehr.problem.base import Problem
+
+_FORMAT = 1
+_PROBLEM, _HISTORY, _SAMPLES, _RUN = "problem.json", "history.nc", "samples.nc", "run.json"
+# Numbers held at once while energies are re-evaluated: 32 MB for each intermediate array.
+_CHUNK_NUMBERS = 2**22
+
+
+class Distinct(NamedTuple):
+    """Distinct sampled states by increasing energy: spins [K, N], energies [K], how often each was drawn [K]."""
+
+    spins: Int8[np.ndarray, "k n"]
+    energies: Float64[np.ndarray, " k"]
+    counts: Int[np.ndarray, " k"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What one run found; every energy is `Problem.energy` in float64 on the host, in the units and sign of H.
+
+    `samples` [R, M, N] are the final ±1 samples of R replicas, with `energies` [R, M] and `log_probs` [R, M] (ln p of
+    the replica that drew them, in nats; None for methods that have no p). `best_spins` [N] is the best state among the
+    samples and everything visited on the way. `history` has dimensions (replica, step). `seconds` says where the time
+    went: compile, train, sample. `spec` is a JSON-able dict of all that is needed to make the run again.
+
+    Build one by `assemble`, read one by `load`:
+
+    >>> problem = Problem.from_terms(2, {(0, 1): -1.0}, ground_energy=-1.0, name="pair")
+    >>> samples = np.array([[1, 1], [1, -1], [1, 1], [-1, -1]])
+    >>> result = Result.assemble(problem, method="vca", seed=0, samples=samples)
+    >>> result.best_energy, result.mean_energy, result.residual_per_spin, result.num_distinct
+    (-1.0, -0.5, 0.25, 3)
+    >>> result.distinct().counts.tolist()
+    [1, 2, 1]
+    """
+
+    problem: Problem
+    method: str
+    seed: int
+    samples: Int8[np.ndarray, "r m n"]
+    energies: Float64[np.ndarray, "r m"]
+    log_probs: Float64[np.ndarray, "r m"] | None
+    best_spins: Int8[np.ndarray, " n"]
+    best_energy: float
+    history: xr.Dataset
+    gradient_steps: int
+    seconds: Mapping[str, float]
+    ansatz: str
+    device: str
+    version: str
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def assemble(
+        cls,
+        problem: Problem,
+        *,
+        method: str,
+        seed: int,
+        samples: ArrayLike,
+        log_probs: ArrayLike | None = None,
+        candidates: ArrayLike | None = None,
+        history: Mapping[str, ArrayLike] | None = None,
+        gradient_steps: int = 0,
+        seconds: Mapping[str, float] | None = None,
+        ansatz: str = "",
+        device: str = "",
+        spec: Mapping[str, Any] | None = None,
+    ) -> "Result":
+        """Evaluate `samples` (±1, [R, M, N], or [M, N] for one replica) and put the result together.
+
+        `log_probs` [R, M] are ln p(s) of each sample. `candidates` [K, N] are states met on the way (say each
+        replica's best): the best of them and of the samples is kept. `history` maps names to [R, S] arrays and "step"
+        to the S steps they were recorded at. Energies of equal states are equal to the last bit.
+
+        Errors: `InputError` where spins are not ±1 or shapes disagree.
+        """
+        spins = _checked_spins("samples", samples, problem.num_spins)
+        if spins.ndim == 1 or spins.size == 0:
+            raise InputError(f"Argument `samples` must hold at least one sample, but its shape is {spins.shape}.")
+        spins = spins.reshape(-1, *spins.shape[-2:])
+        flat = spins.reshape(-1, problem.num_spins)
+        first, inverse, _ = _group(flat)
+        energies = _energies(problem, flat, first)
+        lowest = first[energies.argmin()]
+        best_spins, best_energy = flat[lowest].copy(), float(energies.min())
+        if candidates is not None:
+            met = _checked_spins("candidates", candidates, problem.num_spins).reshape(-1, problem.num_spins)
+            met_energies = _energies(problem, met, np.arange(len(met)))
+            if len(met) and met_energies.min() < best_energy:
+                best_spins, best_energy = met[met_energies.argmin()].copy(), float(met_energies.min())
+        return cls(
+            problem=problem,
+            method=method,
+            seed=int(seed),
+            samples=spins,
+            energies=energies[inverse].reshape(spins.shape[:2]),
+            log_probs=None if log_probs is None else _checked_log_probs(log_probs, spins.shape[:2]),
+            best_spins=best_spins,
+            best_energy=best_energy,
+            history=_history(history or {}, len(spins)),
+            gradient_steps=int(gradient_steps),
+            seconds={name: float(value) for name, value in (seconds or {}).items()},
+            ansatz=ansatz,
+            device=device,
+            version=__version__,
+            spec=dict(spec or {}),
+        )
+
+    @property
+    def mean_energy(self) -> float:
+        """Mean energy of all samples, all replicas together."""
+        return float(self.energies.mean())
+
+    @property
+    def ground_energy(self) -> float | None:
+        """The problem's known ground energy, or None."""
+        return None if self.problem.ground_energy is None else float(self.problem.ground_energy)
+
+    @property
+    def residual_per_spin(self) -> float | None:
+        """Residual energy per spin, (mean energy - ground energy) / N; None where the ground energy is unknown."""
+        ground = self.ground_energy
+        return None if ground is None else (self.mean_energy - ground) / self.problem.num_spins
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples, all replicas together."""
+        return self.energies.size
+
+    @property
+    def num_distinct(self) -> int:
+        """Number of distinct states among the samples."""
+        return len(self._groups[0])
+
+    @cached_property
+    def _groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _group(self.samples.reshape(-1, self.problem.num_spins))
+
+    def distinct(self) -> Distinct:
+        """The distinct states among all samples, by increasing energy: (spins [K, N], energies [K], counts [K])."""
+        first, _, counts = self._groups
+        energies = self.energies.reshape(-1)[first]
+        by_energy = np.argsort(energies, kind="stable")
+        spins = self.samples.reshape(-1, self.problem.num_spins)[first[by_energy]]
+        return Distinct(spins, energies[by_energy], counts[by_energy])
+
+    def to_sampleset(self) -> dimod.SampleSet:
+        """The samples as a `dimod.SampleSet` (SPIN, the problem's labels), one row per replica and distinct state.
+
+        Rows are sorted by energy and carry `num_occurrences`, the vectors `replica` and, where known, `log_prob`
+        (ln p under the replica that drew the row). `info` tells the method, the seed and the timing in nanoseconds.
+        """
+        started = time.perf_counter_ns()
+        rows = [(replica, *_group(spins)) for replica, spins in enumerate(self.samples)]
+        replica = np.concatenate([np.full(len(first), number) for number, first, _, _ in rows])
+        sample = np.concatenate([first for _, first, _, _ in rows])
+        counts = np.concatenate([counts for *_, counts in rows])
+        by_energy = np.argsort(self.energies[replica, sample], kind="stable")
+        replica, sample, counts = replica[by_energy], sample[by_energy], counts[by_energy]
+        vectors = {"num_occurrences": counts, "replica": replica}
+        if self.log_probs is not None:
+            vectors["log_prob"] = self.log_probs[replica, sample]
+        labels = self.problem.labels or range(self.problem.num_spins)
+        nanoseconds = {name: int(1e9 * value) for name, value in self.seconds.items()}
+        timing = {
+            "preprocessing_ns": nanoseconds.get("compile", 0),
+            "sampling_ns": nanoseconds.get("train", 0) + nanoseconds.get("sample", 0),
+        }
+        sampleset = dimod.SampleSet.from_samples(
+            (self.samples[replica, sample], list(labels)),
+            vartype=dimod.SPIN,
+            energy=self.energies[replica, sample],
+            info={"method": self.method, "seed": self.seed, "lehr_version": self.version},
+            **vectors,
+        )
+        timing["postprocessing_ns"] = time.perf_counter_ns() - started
+        sampleset.info["timing"] = timing
+        return sampleset
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON-able dict that `lehr solve --json` prints; `best_spins` are ±1 in the problem's order."""
+        return {
+            "problem": {"name": self.problem.name, "num_spins": self.problem.num_spins},
+            "method": self.method,
+            "seed": self.seed,
+            "best_energy": self.best_energy,
+            "best_spins": self.best_spins.tolist(),
+            "mean_energy": self.mean_energy,
+            "ground_energy": self.ground_energy,
+            "residual_per_spin": self.residual_per_spin,
+            "num_samples": self.num_samples,
+            "num_distinct": self.num_distinct,
+            "gradient_steps": self.gradient_steps,
+            "seconds": {name: self.seconds.get(name, 0.0) for name in ("compile", "train", "sample")},
+            "device": self.device,
+            "version": self.version,
+        }
+
+    def __str__(self) -> str:
+        ground, residual = self.ground_energy, self.residual_per_spin
+        tolerance = 1e-9 * max(1.0, abs(self.best_energy))
+        share = float((self.energies <= self.best_energy + tolerance).mean())
+        replicas = "" if len(self.samples) == 1 else f" from {len(self.samples)} replicas"
+        rows = {
+            "best energy": f"{self.best_energy:.12g}, reached by {share:.1%} of the samples",
+            "ground energy": "unknown" if ground is None else f"{ground:.12g}",
+            "mean energy": f"{self.mean_energy:.12g}"
+            + ("" if residual is None else f", {residual:.2g} per spin above"),
+            "samples": f"{self.num_samples}{replicas}, {self.num_distinct} distinct",
+            "ansatz": self.ansatz,
+            "steps": str(self.gradient_steps) if self.gradient_steps else "",
+            "seconds": ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
+            "device": self.device,
+        }
+        lines = [f"{self.problem.name}: {self.problem.num_spins} spins, method {self.method}, seed {self.seed}"]
+        return "\n".join(lines + [f"  {name:<13}  {value}" for name, value in rows.items() if value])
+
+    __repr__ = __str__
+
+    def save(self, folder: str | Path) -> None:
+        """Write the run folder: `problem.json`, `history.nc`, `samples.nc`, and last `run.json` with their checksums.
+
+        Each file is written whole or not at all. Other files in the folder are left alone.
+        """
+        from lehr.problem.io import save_problem
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        samples = xr.Dataset(
+            {
+                "samples": (("replica", "sample", "spin"), self.samples),
+                "energy": (("replica", "sample"), self.energies),
+                "best_spins": (("spin",), self.best_spins),
+            }
+        )
+        if self.log_probs is not None:
+            samples["log_prob"] = (("replica", "sample"), self.log_probs)
+        save_problem(self.problem, folder / _PROBLEM)
+        write_dataset(self.history, folder / _HISTORY)
+        write_dataset(samples, folder / _SAMPLES)
+        run = {
+            "format": _FORMAT,
+            "status": "complete",
+            **{name: value for name, value in self.summary().items() if name != "best_spins"},
+            "seconds": dict(self.seconds),
+            "ansatz": self.ansatz,
+            "spec": dict(self.spec),
+            "sha256": {name: sha256(folder / name) for name in (_PROBLEM, _HISTORY, _SAMPLES)},
+        }
+        write_json(folder / _RUN, run)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Result":
+        """Read a run folder that `save` wrote; nothing in it is executed, so a stranger's folder is safe to open.
+
+        Errors: `InputError` in one line that names the file that is missing, damaged or of another format.
+        """
+        from lehr.problem.io import load_problem
+
+        folder = Path(folder)
+        run = read_json(folder / _RUN)
+        if run.get("format") != _FORMAT or run.get("status") != "complete":
+            raise InputError(
+                f"File `{folder / _RUN}` must be a complete run of format {_FORMAT}, "
+                f"but its format is {run.get('format')} and its status {run.get('status')!r}."
+            )
+        for name in (_PROBLEM, _HISTORY, _SAMPLES):
+            _check_checksum(folder / name, run)
+        problem = load_problem(folder / _PROBLEM)
+        arrays, history = read_dataset(folder / _SAMPLES), read_dataset(folder / _HISTORY)
+        try:
+            samples = arrays["samples"].transpose("replica", "sample", "spin").values
+            best = arrays["best_spins"].transpose("spin").values
+            if history.sizes["replica"] != len(samples):
+                raise ValueError(f"`history` has {history.sizes['replica']} replicas, `samples` {len(samples)}")
+            return cls(
+                problem=problem,
+                method=str(run["method"]),
+                seed=int(run["seed"]),
+                samples=_checked_spins("samples", samples, problem.num_spins),
+                energies=_per_sample(arrays, "energy"),
+                log_probs=_per_sample(arrays, "log_prob") if "log_prob" in arrays else None,
+                best_spins=_checked_spins("best_spins", best, problem.num_spins),
+                best_energy=float(run["best_energy"]),
+                history=history,
+                gradient_steps=int(run["gradient_steps"]),
+                seconds={str(name): float(value) for name, value in run["seconds"].items()},
+                ansatz=str(run["ansatz"]),
+                device=str(run["device"]),
+                version=str(run["version"]),
+                spec=dict(run["spec"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"Run folder `{folder}` must be one that `save` wrote, but: {one_line(error)}.") from None
+
+
+def _group(spins: Int8[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Equal rows: (index of the first of each, to which group each row belongs, size of each)."""
+    packed = np.packbits(spins > 0, axis=1)
+    # One opaque item per row: a million rows of a hundred spins sort in less than a second.
+    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
+    _, first, inverse, counts = np.unique(rows, return_index=True, return_inverse=True, return_counts=True)
+    return first, inverse, counts
+
+
+def _energies(problem: Problem, spins: Int8[np.ndarray, "m n"], rows: np.ndarray) -> Float64[np.ndarray, " k"]:
+    """Energies of the given rows, in pieces of bounded memory."""
+    sparse = [len(t.coefficients) for t in problem.terms if t.order != 2 or problem.coupling_matrix is None]
+    piece = max(1, _CHUNK_NUMBERS // max([problem.num_spins, *sparse]))
+    energies = [problem.energy(spins[rows[start : start + piece]]) for start in range(0, len(rows), piece)]
+    return np.concatenate([*energies, np.zeros(0)])
+
+
+def _checked_spins(name: str, spins: ArrayLike, num_spins: int) -> Int8[np.ndarray, "*batch n"]:
+    spins = np.asarray(spins)
+    if spins.ndim not in (1, 2, 3) or spins.shape[-1] != num_spins:
+        raise InputError(f"Argument `{name}` must hold {num_spins} spins per state, but its shape is {spins.shape}.")
+    if not ((spins == 1) | (spins == -1)).all():
+        raise InputError(f"Argument `{name}` must hold spins +1 and -1, but it holds other numbers.")
+    return spins.astype(np.int8)
+
+
+def _checked_log_probs(log_probs: ArrayLike, shape: tuple[int, ...]) -> Float64[np.ndarray, "r m"]:
+    array = np.asarray(log_probs, dtype=np.float64)
+    if array.shape not in (shape, shape[1:]) or (array.shape != shape and shape[0] != 1):
+        raise InputError(f"Argument `log_probs` must have shape {shape} like the samples, but it has {array.shape}.")
+    return array.reshape(shape)
+
+
+def _per_sample(arrays: xr.Dataset, name: str) -> Float64[np.ndarray, "r m"]:
+    return arrays[name].transpose("replica", "sample").values.astype(np.float64)
+
+
+def _history(columns: Mapping[str, ArrayLike], num_replicas: int) -> xr.Dataset:
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    steps = arrays.pop("step", np.zeros(0, dtype=np.int64))
+    for name, values in arrays.items():
+        if values.shape != (num_replicas, len(steps)):
+            raise InputError(
+                f"Argument `history` must hold [{num_replicas}, {len(steps)}] (replicas, steps) numbers under each "
+                f"name, but `{name}` has shape {values.shape}."
+            )
+    variables = {name: (("replica", "step"), values) for name, values in arrays.items()}
+    return xr.Dataset(variables, {"replica": np.arange(num_replicas), "step": steps})
+
+
+def _check_checksum(path: Path, run: Mapping[str, Any]) -> None:
+    try:
+        intact = sha256(path) == run["sha256"][path.name]
+    except (OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"File `{path}` must belong to the run, but it cannot be checked: {one_line(error)}."
+        ) from None
+    if not intact:
+        raise InputError(f"File `{path}` must be the one that the run wrote, but its checksum differs: it is damaged.")
