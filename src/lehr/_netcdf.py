@@ -11,12 +11,19 @@ from lehr._types import InputError
 # Deflate shrinks data by at most 1032; a file that promises more lies about its size. Small arrays are never refused.
 _MOST_COMPRESSION = 1100
 _HARMLESS_BYTES = 2**26
+_CHUNK_BYTES = 2**20
 
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset of numbers as compressed netCDF, whole or not at all."""
     encoding = {
-        name: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": None}
+        name: {
+            "zlib": True,
+            "complevel": 1,
+            "shuffle": True,
+            "_FillValue": None,
+            "chunksizes": _chunk(variable.shape, variable.dtype.itemsize),
+        }
         for name, variable in dataset.variables.items()
         if variable.ndim and variable.size
     }
@@ -41,6 +48,14 @@ def read_dataset(path: Path) -> xr.Dataset:
             return dataset.load()
     except Exception as error:  # the HDF5 library answers damage with errors of many types
         raise InputError(f"File `{path}` must be readable netCDF, but it is not: {one_line(error)}.") from None
+
+
+def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Whole rows, about a megabyte of them: equal states lie side by side and shrink well."""
+    if len(shape) == 1:
+        return (min(shape[0], _CHUNK_BYTES // itemsize),)
+    *outer, rows, columns = shape
+    return (*(1 for _ in outer), min(rows, max(1, _CHUNK_BYTES // (columns * itemsize))), columns)
 
 
 def _check_plain(file: h5py.File, name: str, most_bytes: int) -> None:

@@ -17,6 +17,7 @@ from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import ArrayLike, InputError
 from lehr._version import __version__
 from lehr.problem.base import Problem
+from lehr.problem.io import load_problem, save_problem
 
 _FORMAT = 1
 _PROBLEM, _HISTORY, _SAMPLES, _RUN = "problem.json", "history.nc", "samples.nc", "run.json"
@@ -241,8 +242,6 @@ class Result:
 
         Each file is written whole or not at all. Other files in the folder are left alone.
         """
-        from lehr.problem.io import save_problem
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         samples = xr.Dataset(
@@ -254,7 +253,7 @@ class Result:
         )
         if self.log_probs is not None:
             samples["log_prob"] = (("replica", "sample"), self.log_probs)
-        save_problem(self.problem, folder / _PROBLEM)
+        save_problem(self.problem, folder / _PROBLEM, format="json")
         write_dataset(self.history, folder / _HISTORY)
         write_dataset(samples, folder / _SAMPLES)
         run = {
@@ -274,8 +273,6 @@ class Result:
 
         Errors: `InputError` in one line that names the file that is missing, damaged or of another format.
         """
-        from lehr.problem.io import load_problem
-
         folder = Path(folder)
         run = read_json(folder / _RUN)
         if run.get("format") != _FORMAT or run.get("status") != "complete":
@@ -285,7 +282,7 @@ class Result:
             )
         for name in (_PROBLEM, _HISTORY, _SAMPLES):
             _check_checksum(folder / name, run)
-        problem = load_problem(folder / _PROBLEM)
+        problem = load_problem(folder / _PROBLEM, format="json")
         arrays, history = read_dataset(folder / _SAMPLES), read_dataset(folder / _HISTORY)
         try:
             samples = arrays["samples"].transpose("replica", "sample", "spin").values
