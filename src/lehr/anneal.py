@@ -1,0 +1,166 @@
+"""One annealing step: sample, weigh, update. Pure functions of the state."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from lehr._types import ArrayLike, Key
+from lehr.ansatz.base import Ansatz
+from lehr.objective import advantages, local_values
+from lehr.problem.base import Problem
+from lehr.schedule import Schedule, effective_inverse_temperature
+
+ADAM = optax.scale_by_adam()
+
+
+class State(eqx.Module):
+    """All that the next step needs: the problem, the ansatz with its parameters, the optimiser and the best state seen
+    (its energy without the problem's offset).
+
+    The random numbers of step t come from `fold_in(key, t)`, so a run continued from a saved state is the same run.
+    """
+
+    problem: Problem
+    ansatz: Ansatz
+    optimiser_state: Any
+    key: Key
+    step: Int[Array, ""]
+    best_spins: Float[Array, " n"]
+    best_energy: Float[Array, ""]
+
+
+class Info(eqx.Module):
+    """What an observer sees of one step. Energies and free energies are in the units of H, not per spin and without the
+    problem's constant offset, which no float32 sum should carry; entropy is
+    in nats; `free_energy_variance` is the variance of F_loc over the samples (0 where p is the Boltzmann
+    distribution); `gradient_norm` is in units of the problem's energy scale."""
+
+    temperature: Float[Array, ""]
+    field: Float[Array, ""]
+    energy_mean: Float[Array, ""]
+    energy_min: Float[Array, ""]
+    energy_std: Float[Array, ""]
+    free_energy: Float[Array, ""]
+    free_energy_variance: Float[Array, ""]
+    entropy: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+
+
+class VariationalAnnealing(eqx.Module):
+    """Trains an ansatz on the objective of its schedule, one gradient step after the other (paper A, fig. 2).
+
+    Arguments: `schedule`; `num_samples` M per step; `learning_rate`, which multiplies the updates of `optimiser`, any
+    optax transformation that leaves the step size out (default Adam's direction); with `learning_rate=None` the
+    optimiser's updates are taken as they are. `normalise` divides the advantages by their root mean square.
+
+    >>> from lehr.ansatz.linear import Linear
+    >>> from lehr.schedule import protocol
+    >>> chain = Problem.from_terms(3, {(0, 1): -1.0, (1, 2): 0.5})
+    >>> schedule = protocol("vca", temperature=(1.0, 0.0), field=(0.0, 0.0), num_annealing_steps=2)
+    >>> annealing = VariationalAnnealing(schedule, num_samples=8, learning_rate=0.01)
+    >>> state, info = annealing.step(annealing.init(chain, Linear(chain), jax.random.key(0)))
+    >>> int(state.step), float(state.best_energy)
+    (1, -1.5)
+    """
+
+    schedule: Schedule
+    num_samples: int = eqx.field(static=True, default=64)
+    learning_rate: Float[ArrayLike, ""] | None = eqx.field(
+        default=1e-2, converter=lambda rate: None if rate is None else jnp.asarray(rate)
+    )
+    optimiser: optax.GradientTransformation = eqx.field(static=True, default=ADAM)
+    normalise: bool = eqx.field(static=True, default=True)
+
+    def init(self, problem: Problem, ansatz: Ansatz, key: Key) -> State:
+        """The state before the first step, with new parameters for the ansatz."""
+        key, params_key = jax.random.split(key)
+        params = ansatz.fresh_params(params_key)
+        dtype = jnp.result_type(float)
+        return State(
+            problem=problem.bare(),
+            ansatz=with_params(ansatz, params),
+            optimiser_state=self.optimiser.init(params),
+            key=key,
+            step=jnp.zeros((), int),
+            best_spins=jnp.ones(problem.num_spins, dtype),
+            best_energy=jnp.asarray(jnp.inf, dtype),
+        )
+
+    def step(self, state: State) -> tuple[State, Info]:
+        """One gradient step at the controls of `state.step`."""
+        controls = self.schedule(state.step)
+        problem = state.problem
+        unit = energy_unit(problem)
+        beta = effective_inverse_temperature(controls, unit)
+
+        def draw(params):
+            ansatz = with_params(state.ansatz, params).informed(problem, beta)
+            spins, log_prob = ansatz.sample(jax.random.fold_in(state.key, state.step), self.num_samples)
+            return log_prob, (ansatz, spins)
+
+        params = state.ansatz.params
+        log_prob, score, (ansatz, spins) = jax.vjp(draw, params, has_aux=True)
+        ansatz = jax.lax.stop_gradient(ansatz)
+        values = local_values(problem, ansatz, spins, log_prob, controls)
+        (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
+
+        updates, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, params)
+        if self.learning_rate is not None:
+            updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
+        lowest = jnp.argmin(values.energy)
+        better = values.energy[lowest] < state.best_energy
+        info = _info(values, log_prob, controls, optax.tree.norm(gradient))
+        state = State(
+            problem=problem,
+            ansatz=with_params(state.ansatz, optax.apply_updates(params, updates)),
+            optimiser_state=optimiser_state,
+            key=state.key,
+            step=state.step + 1,
+            best_spins=jnp.where(better, spins[lowest], state.best_spins),
+            best_energy=jnp.where(better, values.energy[lowest], state.best_energy),
+        )
+        return state, info
+
+    def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
+        """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""
+        beta = effective_inverse_temperature(self.schedule(state.step), energy_unit(state.problem))
+        spins, log_prob = state.ansatz.informed(state.problem, beta).sample(key, num_samples)
+        return spins, log_prob.sum(1)
+
+    def _weights(self, advantage: Float[Array, "m n"]) -> Float[Array, "m n"]:
+        if self.normalise:
+            # Where all samples agree only rounding is left, which must not be blown up.
+            advantage = advantage / jnp.maximum(jnp.sqrt((advantage**2).mean()), 1e-5)
+        return advantage / self.num_samples
+
+
+def energy_unit(problem: Problem) -> Float[Array, ""]:
+    """The problem's own unit of energy and temperature: the median of its `Problem.field_scale` over the spins that
+    have terms (1 if none has)."""
+    scale = jnp.asarray(problem.field_scale())
+    median = jnp.nanmedian(jnp.where(scale > 0, scale, jnp.nan))
+    return jnp.where(median > 0, median, 1)
+
+
+def with_params(ansatz: Ansatz, params: Any) -> Ansatz:
+    """The ansatz with other trainable parameters."""
+    return eqx.tree_at(lambda a: a.params, ansatz, params)
+
+
+def _info(values, log_prob, controls, gradient_norm) -> Info:
+    zero = jnp.zeros((), values.energy.dtype)
+    return Info(
+        temperature=zero if controls.temperature is None else controls.temperature.astype(zero.dtype),
+        field=zero if controls.field is None else controls.field.astype(zero.dtype),
+        energy_mean=values.energy.mean(),
+        energy_min=values.energy.min(),
+        energy_std=values.energy.std(),
+        free_energy=values.free_energy.mean(),
+        free_energy_variance=values.free_energy.var(),
+        entropy=-log_prob.sum(1).mean(),
+        gradient_norm=gradient_norm,
+    )

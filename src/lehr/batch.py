@@ -1,0 +1,114 @@
+"""Many networks in one compiled program: replicas of one problem, or instances with the same interactions."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PyTree
+
+from lehr.anneal import Info, State, VariationalAnnealing, with_params
+from lehr.ansatz.base import Ansatz
+from lehr.problem.base import Problem, stack
+
+# Steps of one call of the compiled chunk at most; their records are kept on the device until it returns.
+MOST_STEPS = 256
+# Spins drawn at once for the final samples, over all networks.
+_MOST_SPINS = 2**24
+
+
+class Batch:
+    """`num_problems * replicas` independent networks, trained side by side.
+
+    What moves from step to step (parameters, optimiser, keys, best states) carries a leading axis, problem-major; the
+    tables of the ansatz are shared, and so are the coefficients where there is one problem. Replica r has the key
+    `fold_in(key(seed), r)` for every problem, so a problem's result does not depend on its company.
+    """
+
+    def __init__(
+        self, annealing: VariationalAnnealing, ansatz: Ansatz, problems: list[Problem], *, replicas: int, seed: int
+    ):
+        self.annealing = annealing
+        self.ansatz = ansatz
+        self.size = len(problems) * replicas
+        self.num_spins = problems[0].num_spins
+        several = len(problems) > 1
+        problem = stack([p for p in problems for _ in range(replicas)]) if several else problems[0].bare()
+        self._fixed = (annealing, ansatz, problem, 0 if several else None)
+        root = jax.random.key(seed)
+        replica = jnp.tile(jnp.arange(replicas), len(problems))
+        self._keys = jax.vmap(lambda r: jax.random.fold_in(root, r))(replica)
+        self._advance = None
+
+    def start(self) -> PyTree:
+        """What moves, before the first step."""
+        return _start(*self._fixed, self._keys)
+
+    def compile(self, moving: PyTree) -> None:
+        """Compile the chunk of steps."""
+        self._advance = _advance.lower(*self._fixed, moving, jnp.zeros((), int)).compile()
+
+    def advance(self, moving: PyTree, num_steps: int) -> tuple[PyTree, Info]:
+        """Take up to `MOST_STEPS` steps; Info carries the axes [num_steps, networks]."""
+        assert self._advance is not None, "compile first"
+        moving, infos = self._advance(*self._fixed, moving, jnp.asarray(num_steps))
+        return moving, jax.tree.map(lambda leaf: leaf[:num_steps], jax.device_get(infos))
+
+    def draw(self, moving: PyTree, num_samples: int):
+        """Final samples of every network, in portions: yields (spins[networks, m, N], log_prob[networks, m])."""
+        portion = max(1, min(num_samples, _MOST_SPINS // (self.size * self.num_spins)))
+        for number, start in enumerate(range(0, num_samples, portion)):
+            spins, log_prob = jax.device_get(_draw(*self._fixed, moving, jnp.asarray(number), portion))
+            wanted = min(portion, num_samples - start)
+            yield spins[:, :wanted], log_prob[:, :wanted]
+
+
+def _moving(state: State) -> PyTree:
+    """The part of a state that steps change; the rest is None."""
+    return eqx.tree_at(
+        lambda s: (s.problem, s.ansatz),
+        state,
+        (None, state.ansatz.params),
+        is_leaf=lambda x: x is None,
+    )
+
+
+def _whole(moving: PyTree, ansatz: Ansatz, problem: Problem) -> State:
+    return eqx.tree_at(
+        lambda s: (s.problem, s.ansatz),
+        moving,
+        (problem, with_params(ansatz, moving.ansatz)),
+        is_leaf=lambda x: x is None,
+    )
+
+
+@eqx.filter_jit
+def _start(annealing, ansatz, problem, axis, keys):
+    return jax.vmap(lambda key, p: _moving(annealing.init(p, ansatz, key)), in_axes=(0, axis))(keys, problem)
+
+
+@eqx.filter_jit
+def _advance(annealing, ansatz, problem, axis, moving, num_steps: Int[Array, ""]):
+    def step(moving, problem):
+        state, info = annealing.step(_whole(moving, ansatz, problem))
+        return _moving(state), info
+
+    many = jax.vmap(step, in_axes=(0, axis))
+    shapes = jax.eval_shape(many, moving, problem)[1]
+    records = jax.tree.map(lambda leaf: jnp.zeros((MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
+
+    def body(i, carry):
+        moving, records = carry
+        moving, info = many(moving, problem)
+        return moving, jax.tree.map(lambda record, value: record.at[i].set(value), records, info)
+
+    return jax.lax.fori_loop(0, num_steps, body, (moving, records))
+
+
+@eqx.filter_jit
+def _draw(annealing, ansatz, problem, axis, moving, number: Int[Array, ""], num_samples: int):
+    def one(moving, problem):
+        state = _whole(moving, ansatz, problem)
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), number)
+        spins, log_prob = annealing.final_samples(state, key, num_samples)
+        return spins.astype(jnp.int8), log_prob
+
+    return jax.vmap(one, in_axes=(0, axis))(moving, problem)

@@ -1,0 +1,79 @@
+"""The objective: energy, entropy and transverse field, and the one estimator of its gradient."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lehr._types import LogProb, matmul
+from lehr.ansatz.base import Ansatz, SiteOrder
+from lehr.problem.base import Problem
+from lehr.schedule import Controls
+
+
+class LocalValues(eqx.Module):
+    """Local values of M samples: what each sample contributes to the objective.
+
+    `energy[M]` is H(s) without the problem's constant offset; `transverse[M]` is -Gamma sum_i sqrt(p(s^i) / p(s)), 0
+    without a field; `free_energy[M]` is F_loc = H + transverse + T ln p, of which the objective is the mean;
+    `site_cost[M, N]` is the causal part of F_loc (all but the transverse term), spin by spin: the energy of the terms
+    that close at the spin plus T ln p(s_i | ...).
+    """
+
+    energy: Float[Array, " m"]
+    transverse: Float[Array, " m"]
+    free_energy: Float[Array, " m"]
+    site_cost: Float[Array, "m n"]
+
+
+def local_values(
+    problem: Problem, ansatz: Ansatz, spins: Float[Array, "m n"], log_prob: LogProb, controls: Controls
+) -> LocalValues:
+    """Local energy, transverse term and free energy of samples with known log-probabilities.
+
+    Source: paper A, F_loc(s) = H(s) - Gamma sum_i exp((ln p(s^i) - ln p(s)) / 2) + T ln p(s).
+    """
+    site_cost = closing_energy(problem, ansatz.order, spins)
+    energy = site_cost.sum(1)
+    if controls.temperature is not None:
+        site_cost = site_cost + controls.temperature * log_prob
+    transverse = jnp.zeros_like(energy)
+    if controls.field is not None:
+        transverse = -controls.field * jnp.exp(ansatz.flip_log_ratio(spins) / 2).sum(1)
+    return LocalValues(energy, transverse, site_cost.sum(1) + transverse, site_cost)
+
+
+def closing_energy(problem: Problem, order: SiteOrder, spins: Float[Array, "m n"]) -> Float[Array, "m n"]:
+    """Energy of the terms that close at each spin, i.e. whose last drawn spin it is; without the offset."""
+    positions = jnp.asarray(order.positions)
+    columns = spins.T
+    total = jnp.zeros_like(columns)
+    for terms in problem.terms:
+        if terms.order == 2 and problem.coupling_matrix is not None:
+            earlier = positions[None, :] < positions[:, None]
+            couplings = jnp.where(earlier, jnp.asarray(problem.coupling_matrix, spins.dtype), 0)
+            total = total + columns * matmul(couplings, columns)
+            continue
+        indices = jnp.asarray(terms.indices)
+        last = jnp.argmax(positions[indices], axis=1)
+        closing = jnp.take_along_axis(indices, last[:, None], axis=1)[:, 0]
+        product = columns[indices[:, 0]]
+        for k in range(1, terms.order):
+            product = product * columns[indices[:, k]]
+        total = total.at[closing].add(product * jnp.asarray(terms.coefficients, spins.dtype)[:, None])
+    return total.T
+
+
+def advantages(values: LocalValues, order: SiteOrder) -> Float[Array, "m n"]:
+    """What each conditional is to blame for: the weight of the score d ln p(s_i | ...) / d theta.
+
+    The cost of the spins that are drawn at or after spin i and can depend on it (its subtree), plus the whole
+    transverse term, which is not causal, minus the mean of the *other* samples. The estimator
+    `mean_m sum_i advantage[m, i] d ln p(s_i | ...)` of the gradient of the objective is unbiased: costs that do not
+    depend on s_i, and the leave-one-out baseline, have zero mean under the score.
+    """
+    cost = values.site_cost.T[jnp.asarray(order.sites)]
+    before = jnp.pad(jnp.cumsum(cost, axis=0), ((1, 0), (0, 0)))
+    to_go = before[jnp.asarray(order.ends)] - before[:-1]
+    total = to_go[jnp.asarray(order.positions)].T + values.transverse[:, None]
+    num_samples = total.shape[0]
+    return (total - total.mean(0, keepdims=True)) * (num_samples / max(num_samples - 1, 1))

@@ -1,0 +1,119 @@
+"""Named settings: Lehr's defaults, and the hyper-parameters of the two papers' figures."""
+
+from typing import NamedTuple
+
+from lehr._types import InputError
+from lehr.problem.base import Problem
+from lehr.settings import Settings
+
+
+class Preset(NamedTuple):
+    """Settings under a name, and what they are for."""
+
+    settings: Settings
+    description: str
+
+
+def default_settings(problem: Problem, method: str = "vca", ansatz: str = "linear") -> Settings:
+    """Lehr's own settings for a problem, a protocol and an ansatz ("linear" or a recurrent one).
+
+    Chosen by time to the ground state on Edwards-Anderson, Sherrington-Kirkpatrick and Newman-Moore instances
+    (`benchmarks/`): a cheap network wants a large learning rate, many short replicas on small problems, and a
+    geometric ramp; large problems want more, smaller steps.
+    """
+    if ansatz == "linear":
+        large = problem.num_spins > 500
+        return Settings(
+            method=method,
+            learning_rate=1e-2 if large else 3e-2,
+            num_warmup_steps=250 if large else 50,
+            num_annealing_steps=4750 if large else 950,
+            replicas=1 if large else 4,
+        )
+    return Settings(
+        method=method,
+        learning_rate=1e-3,
+        num_warmup_steps=100,
+        num_annealing_steps=1900,
+        num_samples=100,
+        replicas=2,
+    )
+
+
+def preset(name: str) -> Settings:
+    """The settings of a preset of `PRESETS`.
+
+    >>> preset("b-vca").learning_rate, preset("b-vca").num_steps
+    (0.0001, 51000)
+    """
+    if name not in PRESETS:
+        raise InputError(f"Argument `preset` must be one of {', '.join(PRESETS)}, but it is {name!r}.")
+    return PRESETS[name].settings
+
+
+def _paper(method: str, scale: float, **settings) -> Settings:
+    """What the figures of both papers share: linear ramps to zero, plain Adam, one network, float64."""
+    shared = {
+        "temperature": (scale, 0.0),
+        "transverse_field": (scale, 0.0),
+        "ramp": "linear",
+        "num_training_steps": 5,
+        "normalise": False,
+        "dtype": "float64",
+    }
+    return Settings(method=method, **{**shared, **settings})
+
+
+_CHAIN = {
+    "ansatz": "rnn1d",
+    "ansatz_options": {"cell": "tensorised", "hidden": 40, "shared": False},
+    "num_warmup_steps": 1000,
+    "num_annealing_steps": 1000,
+    "num_samples": 50,
+    "learning_rate": 5e-4,
+    "num_final_samples": 100_000,
+}
+_EA = {
+    "ansatz": "rnn2d",
+    "ansatz_options": {"cell": "tensorised", "hidden": 40, "shared": False, "order": "zigzag"},
+    "num_warmup_steps": 1000,
+    "num_annealing_steps": 1000,
+    "num_samples": 25,
+    "learning_rate": 1e-4,
+    "num_final_samples": 100_000,
+}
+_DENSE = {
+    "ansatz": "dilated",
+    "num_annealing_steps": 1000,
+    "num_samples": 50,
+    "learning_rate": 1e-4,
+    "num_final_samples": 100_000,
+}
+_SK = {**_DENSE, "ansatz_options": {"hidden": 40, "shared": False}, "num_warmup_steps": 2000}
+_WPE = {**_DENSE, "ansatz_options": {"hidden": 20, "shared": False}, "num_warmup_steps": 1000}
+_NEWMAN_MOORE = {
+    "ansatz": "rnn2d",
+    "ansatz_options": {"cell": "vanilla", "hidden": 40, "shared": True, "order": "raster"},
+    "num_warmup_steps": 1000,
+    "num_annealing_steps": 10_000,
+    "num_samples": 100,
+    "learning_rate": 1e-4,
+    "num_final_samples": 10_000,
+}
+_AFTER_A = "our setting, after paper A"
+
+PRESETS: dict[str, Preset] = {
+    "a-chain-vca": Preset(_paper("vca", 1.0, **_CHAIN), f"fig. 3, random chains ({_AFTER_A})"),
+    "a-chain-vqa": Preset(_paper("vqa", 1.0, **_CHAIN), f"fig. 3, random chains ({_AFTER_A})"),
+    "a-ea10-vca": Preset(_paper("vca", 1.0, **_EA), f"fig. 4a, Edwards-Anderson 10x10 ({_AFTER_A})"),
+    "a-ea10-vqa": Preset(_paper("vqa", 1.0, **_EA), f"fig. 4a, Edwards-Anderson 10x10 ({_AFTER_A})"),
+    "a-ea10-rvqa": Preset(_paper("rvqa", 1.0, **_EA), f"fig. 4a, Edwards-Anderson 10x10 ({_AFTER_A})"),
+    "a-ea10-cqo": Preset(_paper("cqo", 1.0, **_EA), f"fig. 4a, Edwards-Anderson 10x10 ({_AFTER_A})"),
+    "a-ea40-vca": Preset(
+        _paper("vca", 1.0, **{**_EA, "num_warmup_steps": 2000}), f"fig. 4b, Edwards-Anderson 40x40 ({_AFTER_A})"
+    ),
+    "a-sk-vca": Preset(_paper("vca", 2.0, **_SK), f"fig. 6a, Sherrington-Kirkpatrick N = 100 ({_AFTER_A})"),
+    "a-wishart-vca": Preset(_paper("vca", 1.0, **_WPE), f"fig. 6b, 6c, Wishart N = 32 ({_AFTER_A})"),
+    "b-vca": Preset(_paper("vca", 10.0, **_NEWMAN_MOORE), "Table I, Newman-Moore, thermal (paper B)"),
+    "b-vqa": Preset(_paper("vqa", 10.0, **_NEWMAN_MOORE), "Table I, Newman-Moore, transverse field (paper B)"),
+}

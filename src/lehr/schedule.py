@@ -1,0 +1,184 @@
+"""Schedules: temperature and transverse field as functions of the step. The four protocols are schedules."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from lehr._types import ArrayLike, InputError
+
+
+class Controls(eqx.Module):
+    """What the outside world imposes at one step; None means that the term does not exist in this protocol."""
+
+    temperature: Float[Array, ""] | None
+    field: Float[Array, ""] | None
+
+
+class Ramp(eqx.Module):
+    """A number as a function of the annealed fraction t, from 0 to 1."""
+
+    @abc.abstractmethod
+    def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
+        """Value at the fraction t."""
+
+
+class LinearRamp(Ramp):
+    """`start + (stop - start) t`, the ramp of both papers (with stop = 0).
+
+    >>> [round(float(LinearRamp(2.0, 0.0)(jnp.asarray(t))), 3) for t in (0.0, 0.25, 1.0)]
+    [2.0, 1.5, 0.0]
+    """
+
+    start: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+    stop: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+
+    def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
+        """Value at the fraction t."""
+        return self.start + (self.stop - self.start) * fraction
+
+
+class GeometricRamp(Ramp):
+    """`start (stop / start)^t`: equal factors in equal times. Both ends must be positive.
+
+    >>> [round(float(GeometricRamp(1.0, 0.01)(jnp.asarray(t))), 3) for t in (0.0, 0.5, 1.0)]
+    [1.0, 0.1, 0.01]
+    """
+
+    start: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+    stop: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+
+    def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
+        """Value at the fraction t."""
+        return self.start * (self.stop / self.start) ** fraction
+
+
+class InverseRamp(Ramp):
+    """`1 / (1/start + (1/stop - 1/start) t)`: linear in the inverse temperature. Both ends must be positive.
+
+    >>> [round(float(InverseRamp(1.0, 0.2)(jnp.asarray(t))), 3) for t in (0.0, 0.5, 1.0)]
+    [1.0, 0.333, 0.2]
+    """
+
+    start: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+    stop: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+
+    def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
+        """Value at the fraction t."""
+        return 1 / (1 / self.start + (1 / self.stop - 1 / self.start) * fraction)
+
+
+class TableRamp(Ramp):
+    """Any curve, given by its values at equally spaced fractions and interpolated linearly between them.
+
+    >>> round(float(TableRamp(jnp.array([4.0, 1.0, 0.5]))(jnp.asarray(0.25))), 3)
+    2.5
+    """
+
+    values: Float[ArrayLike, " points"] = eqx.field(converter=jnp.asarray)
+
+    def __check_init__(self):
+        if self.values.ndim != 1 or self.values.size < 2:
+            raise InputError(f"Argument `values` must hold at least two numbers, but its shape is {self.values.shape}.")
+
+    def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
+        """Value at the fraction t."""
+        return jnp.interp(fraction, jnp.linspace(0, 1, self.values.size), self.values)
+
+
+class Schedule(eqx.Module):
+    """Warm-up, then annealing steps of some training steps each, then a hold at the end of the ramps.
+
+    The controls stand still during the warm-up and inside each annealing step, and reach the end of their ramps at
+    step `num_steps`, where the final samples are drawn (paper A, fig. 2). A ramp that is None leaves its term out of
+    the objective: with temperature only this is VCA, with field only VQA, with both RVQA, with neither CQO.
+
+    Arguments: `temperature`, `field`: ramps in the units of the energy, or None; `num_warmup_steps`,
+    `num_annealing_steps`, `num_training_steps` (gradient steps per annealing step), `num_hold_steps`.
+
+    >>> schedule = Schedule(LinearRamp(2.0, 0.0), None, num_warmup_steps=3, num_annealing_steps=4, num_training_steps=2)
+    >>> [float(schedule(step).temperature) for step in (0, 3, 4, 5, 10, schedule.num_steps)]
+    [2.0, 2.0, 2.0, 1.5, 0.5, 0.0]
+    """
+
+    temperature: Ramp | None
+    field: Ramp | None
+    num_warmup_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=0)
+    num_annealing_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=1000)
+    num_training_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=1)
+    num_hold_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=0)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of gradient steps, warm-up and hold included."""
+        annealing = self.num_annealing_steps * self.num_training_steps
+        return int(self.num_warmup_steps + annealing + self.num_hold_steps)
+
+    def __call__(self, step: int | Int[Array, ""]) -> Controls:
+        """Controls at a gradient step, counted from 0."""
+        done = (step - self.num_warmup_steps) // self.num_training_steps
+        fraction = jnp.clip(done, 0, self.num_annealing_steps) / jnp.maximum(self.num_annealing_steps, 1)
+        return Controls(
+            temperature=None if self.temperature is None else self.temperature(fraction),
+            field=None if self.field is None else self.field(fraction),
+        )
+
+
+def effective_inverse_temperature(controls: Controls, energy_unit: Float[Array, ""]) -> Float[Array, ""]:
+    """Inverse temperature at which an ansatz should see the couplings, in 1 / units of the energy.
+
+    1/T in a thermal protocol. A field Gamma acts on a spin in a longitudinal field h like the temperature Gamma
+    (ln p(+1)/p(-1) = 2 asinh(h / Gamma)), so the larger of the two counts. It is capped where T and Gamma vanish, and
+    plain energy minimisation, which has no scale of its own, sees the unit of the energy.
+    """
+    scales = [value for value in (controls.temperature, controls.field) if value is not None]
+    if not scales:
+        return 1 / energy_unit
+    largest = scales[0] if len(scales) == 1 else jnp.maximum(*scales)
+    return 1 / jnp.maximum(largest, _COLDEST * energy_unit)
+
+
+_COLDEST = 1e-3
+
+RAMPS: dict[str, type] = {"linear": LinearRamp, "geometric": GeometricRamp, "inverse": InverseRamp}
+METHODS = ("vca", "vqa", "rvqa", "cqo")
+
+
+def protocol(
+    method: str,
+    *,
+    temperature: tuple[float, float],
+    field: tuple[float, float],
+    ramp: str = "linear",
+    **steps: int,
+) -> Schedule:
+    """Schedule of one of the four protocols.
+
+    Arguments: `method`: "vca" (temperature only), "vqa" (field only), "rvqa" (both), "cqo" (neither); `temperature`,
+    `field`: (start, stop) in the units of the energy; `ramp`: "linear", "geometric" or "inverse"; the numbers of steps
+    as in `Schedule`. Errors: `InputError` for unknown names, negative values, or a ramp that cannot end at zero.
+
+    >>> schedule = protocol("vqa", temperature=(1.0, 0.0), field=(2.0, 0.0), num_annealing_steps=10)
+    >>> schedule.temperature is None, float(schedule(5).field)
+    (True, 1.0)
+    """
+    if method not in METHODS:
+        raise InputError(f"Argument `method` must be one of {', '.join(METHODS)}, but it is {method!r}.")
+    if ramp not in RAMPS:
+        raise InputError(f"Argument `ramp` must be one of {', '.join(RAMPS)}, but it is {ramp!r}.")
+    ramps: list[Ramp | None] = []
+    for name, used, (start, stop) in (
+        ("temperature", method in ("vca", "rvqa"), temperature),
+        ("field", method in ("vqa", "rvqa"), field),
+    ):
+        lowest = min(start, stop)
+        if used and (not lowest >= 0 or not max(start, stop) < float("inf") or (ramp != "linear" and lowest == 0)):
+            bound = "finite and at least 0" if ramp == "linear" else "finite and above 0 for this ramp"
+            raise InputError(f"Argument `{name}` must be {bound}, but it runs from {start} to {stop}.")
+        ramps.append(RAMPS[ramp](float(start), float(stop)) if used else None)
+    for name, number in steps.items():
+        smallest = 0 if name in ("num_warmup_steps", "num_hold_steps") else 1
+        if number < smallest:
+            raise InputError(f"Argument `{name}` must be at least {smallest}, but it is {number}.")
+    return Schedule(*ramps, **{name: int(number) for name, number in steps.items()})
