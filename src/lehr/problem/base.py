@@ -1,5 +1,6 @@
 """The problem: k-local terms, their energy and what a flip costs."""
 
+import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,11 @@ class Terms(eqx.Module):
         for position in range(1, self.order):
             product = product * spins[..., self.indices[:, position]]
         return product
+
+    def energies(self, spins: ArrayLike) -> ArrayLike:
+        """Energy of every term m, shape [..., m], in the precision of the spins."""
+        xp, products = namespace(spins), self.products(spins)
+        return products * xp.broadcast_to(xp.asarray(self.coefficients, spins.dtype), products.shape)
 
 
 class Problem(eqx.Module):
@@ -122,7 +128,7 @@ class Problem(eqx.Module):
 
     def energy(self, spins: Spins) -> Energy:
         """Energy H(s) of `spins[..., N]`, shape [...], in the units of the coefficients."""
-        s = as_real_spins(spins)
+        s = self._checked_spins(spins)
         xp = namespace(s)
         total = xp.zeros(s.shape[:-1], s.dtype) + xp.asarray(self.offset, s.dtype)
         for terms in self.terms:
@@ -130,19 +136,19 @@ class Problem(eqx.Module):
                 couplings = xp.asarray(self.coupling_matrix, s.dtype)
                 total = total + (matmul(s, couplings) * s).sum(-1) / 2
             else:
-                total = total + (terms.products(s) * xp.asarray(terms.coefficients, s.dtype)).sum(-1)
+                total = total + terms.energies(s).sum(-1)
         return xp.asarray(total)
 
     def flip_cost(self, spins: Spins) -> Float[ArrayLike, "*batch num_spins"]:
         """Energy change `H(s with spin i flipped) - H(s)` for every i, shape [..., N]."""
-        s = as_real_spins(spins)
+        s = self._checked_spins(spins)
         xp = namespace(s)
         touched = xp.zeros_like(s)  # energy of all terms that contain spin i: a flip reverses their sign
         for terms in self.terms:
             if terms.order == 2 and self.coupling_matrix is not None:
                 touched = touched + matmul(s, xp.asarray(self.coupling_matrix, s.dtype)) * s
             else:
-                energies = terms.products(s) * xp.asarray(terms.coefficients, s.dtype)
+                energies = terms.energies(s)
                 for position in range(terms.order):
                     touched = touched + sum_by_index(energies, terms.indices[:, position], self.num_spins)
         return -2 * touched
@@ -157,11 +163,22 @@ class Problem(eqx.Module):
                 total = total + sum_by_index(terms.coefficients**2, terms.indices[:, position], self.num_spins)
         return xp.sqrt(total)
 
+    def _checked_spins(self, spins: Spins) -> ArrayLike:
+        # Gathers never fail here: JAX clamps an index that is too large, and a row that is too long loses its tail.
+        s = as_real_spins(spins)
+        if s.shape[-1:] != (self.num_spins,):
+            raise InputError(
+                f"Argument `spins` must hold {self.num_spins} spins on its last axis, but its shape is {s.shape}."
+            )
+        return s
+
     def bare(self) -> "Problem":
         """The same energy function without name, labels and ground energy: equal structure for equal interactions."""
-        return eqx.tree_at(
-            lambda p: (p.name, p.labels, p.ground_energy), self, ("", None, None), is_leaf=lambda x: x is None
-        )
+        cleared = {"name": "", "labels": None, "ground_energy": None}
+        twin = object.__new__(Problem)  # past __init__, which takes host arrays only: this one may be traced or stacked
+        for field in dataclasses.fields(self):
+            object.__setattr__(twin, field.name, cleared.get(field.name, getattr(self, field.name)))
+        return twin
 
 
 def stack(problems: Sequence[Problem]) -> Problem:

@@ -1,0 +1,39 @@
+"""Checks of the arguments that the families share."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lehr._types import InputError
+
+
+def checked_count(name: str, value: int, minimum: int) -> int:
+    """A whole number not below `minimum`."""
+    if not isinstance(value, int | np.integer) or value < minimum:
+        raise InputError(f"Argument `{name}` must be a whole number of at least {minimum}, but it is {value!r}.")
+    return int(value)
+
+
+def checked_seed(seed: int) -> int:
+    """A seed that NumPy's old and new generators both accept."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"Argument `seed` must be a whole number from 0 to 2**32 - 1, but it is {seed!r}.")
+    return int(seed)
+
+
+def checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """One of the names in `choices`."""
+    if value not in (allowed := tuple(choices)):
+        raise InputError(f"Argument `{name}` must be one of {', '.join(allowed)}, but it is {value!r}.")
+    return value
+
+
+def checked_shape(shape: int | Sequence[int]) -> tuple[int, int]:
+    """Sides (Lx, Ly) of a rectangle; a single number is the side of a square."""
+    sides = (shape, shape) if isinstance(shape, int | np.integer) else tuple(shape)
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in sides):
+        raise InputError(
+            f"Argument `shape` must be a side L or two sides (Lx, Ly), whole numbers of at least 1, "
+            f"but it is {shape!r}."
+        )
+    return int(sides[0]), int(sides[1])
