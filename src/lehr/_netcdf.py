@@ -43,7 +43,7 @@ def read_dataset(path: Path) -> xr.Dataset:
         with h5py.File(path, "r") as file:
             most_bytes = max(_HARMLESS_BYTES, _MOST_COMPRESSION * path.stat().st_size)
             for name in file:
-                _check_plain(file, name, most_bytes)
+                _check_plain(file, str(name), most_bytes)
         with xr.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
             return dataset.load()
     except Exception as error:  # the HDF5 library answers damage with errors of many types

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -141,7 +142,7 @@ def _description(name: str, leaf: Any) -> dict[str, Any]:
         leaf = np.asarray(leaf)
     if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
         raise InputError(f"Argument `tree` must hold arrays and numbers, but {name} is a {type(leaf).__name__}.")
-    key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return {"place": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "key": bool(key)}
 
 
@@ -154,7 +155,7 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -209,5 +210,5 @@ def _like(leaf: Any, array: np.ndarray, *, key: bool) -> Any:
         return type(leaf)(array.item())
     if isinstance(leaf, np.ndarray | np.generic):
         return array
-    restored = jax.random.wrap_key_data(array, dtype=leaf.dtype) if key else jax.numpy.asarray(array)
+    restored = jax.random.wrap_key_data(jnp.asarray(array), dtype=leaf.dtype) if key else jnp.asarray(array)
     return jax.device_put(restored, leaf.sharding) if getattr(leaf, "committed", False) else restored

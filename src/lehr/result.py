@@ -177,7 +177,7 @@ class Result:
         counts = np.concatenate([counts for *_, counts in rows])
         by_energy = np.argsort(self.energies[replica, sample], kind="stable")
         replica, sample, counts = replica[by_energy], sample[by_energy], counts[by_energy]
-        vectors = {"num_occurrences": counts, "replica": replica}
+        vectors: dict[str, Any] = {"num_occurrences": counts, "replica": replica}
         if self.log_probs is not None:
             vectors["log_prob"] = self.log_probs[replica, sample]
         labels = self.problem.labels or range(self.problem.num_spins)

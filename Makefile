@@ -1,0 +1,46 @@
+# `make` prints the targets. Variables: PYTHON (3.11 or newer), VENV, WORKERS (test processes).
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow check format clean
+
+help:  ## print the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+install: $(INSTALLED)  ## make the virtual environment with the pinned versions
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Lehr needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## solve a 10x10 spin glass and draw what happened
+	@mkdir -p demo
+	$(BIN)/lehr generate ea --size 10 --seed 3 -o demo/ea.json
+	$(BIN)/lehr solve demo/ea.json --out demo/run
+	@find demo/run -name '*.png' -exec echo 'Picture: {}' \;
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+slow: $(INSTALLED)  ## run the studies that take minutes
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+check: $(INSTALLED)  ## lint, format, types
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(INSTALLED)  ## format the code
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+clean:  ## remove the demo and the caches
+	rm -rf demo .pytest_cache .ruff_cache .hypothesis
