@@ -1,0 +1,173 @@
+"""Cells: the one place where recurrent ansätze differ in arithmetic.
+
+A *layer* maps the states it reads and its inputs to a new state of width d. A `Cell` is a stack of layers under a
+softmax head. Neither holds arrays: they are hyper-parameters (static, hashable), and parameters are passed in.
+
+A spin enters as the one-hot vector (up, down); "no spin" enters as (0, 0).
+"""
+
+import abc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lehr._types import InputError, Key, matmul
+
+Activation = Callable[[Array], Array]
+
+
+def _glorot(key: Key, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+    bound = math.sqrt(6 / (fan_in + fan_out))
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def _dense(key: Key, fan_in: int, fan_out: int) -> dict[str, Array]:
+    return {"kernel": _glorot(key, (fan_in, fan_out), fan_in, fan_out), "bias": jnp.zeros(fan_out)}
+
+
+def _affine(params: dict[str, Array], values: Float[Array, "m k"]) -> Float[Array, "m d"]:
+    return matmul(values, params["kernel"]) + params["bias"][None]
+
+
+@dataclass(frozen=True)
+class Layer(abc.ABC):
+    """One recurrent layer: reads `num_states` states of width `hidden` and `num_inputs` numbers."""
+
+    hidden: int
+    num_states: int
+    num_inputs: int
+    activation: Activation
+
+    @abc.abstractmethod
+    def init(self, key: Key) -> Any:
+        """Random parameters in JAX's default precision."""
+
+    @abc.abstractmethod
+    def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        """The new state; `state` holds the states read, side by side."""
+
+
+@dataclass(frozen=True)
+class Vanilla(Layer):
+    """h = f(W [states; inputs] + b).
+
+    Glorot kernel, zero bias. In two dimensions W = (W_h, W_v) acts on both predecessors at once (paper B, section 2).
+    """
+
+    def init(self, key: Key) -> Any:
+        return _dense(key, self.num_states * self.hidden + self.num_inputs, self.hidden)
+
+    def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        return self.activation(_affine(params, jnp.concatenate([state, inputs], axis=1)))
+
+
+@dataclass(frozen=True)
+class Tensorised(Layer):
+    """h = f(inputs^T T states + b): every spin configuration seen has its own matrix (paper A, methods).
+
+    Glorot tensor [d, P d, 2 Q] with the fans of its last two axes times d, and a *non-zero* bias U(±sqrt(3/d)).
+    """
+
+    def init(self, key: Key) -> Any:
+        d, width = self.hidden, self.num_states * self.hidden
+        tensor, bias = jax.random.split(key)
+        return {
+            "kernel": _glorot(tensor, (self.num_inputs * width, d), d * width, d * self.num_inputs),
+            "bias": _glorot(bias, (d,), d, d),
+        }
+
+    def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        products = inputs[:, :, None] * state[:, None, :]
+        return self.activation(_affine(params, products.reshape(state.shape[0], -1)))
+
+
+@dataclass(frozen=True)
+class GRU(Layer):
+    """h = z * merged + (1 - z) * f(W [r * states; inputs] + b), with gates (r, z) = sigmoid(G [states; inputs] + g).
+
+    `merged` is the state read; where several are read (two dimensions), each has its own reset gate and `merged` is a
+    learned linear map V of them. The activation f shapes the candidate only. Glorot kernels, zero biases.
+    Source: Cho et al., arXiv:1406.1078.
+    """
+
+    def init(self, key: Key) -> Any:
+        d, width = self.hidden, self.num_states * self.hidden
+        gates, candidate, merge = jax.random.split(key, 3)
+        params: dict[str, Any] = {
+            "gates": _dense(gates, width + self.num_inputs, width + d),
+            "candidate": _dense(candidate, width + self.num_inputs, d),
+        }
+        if self.num_states > 1:
+            params["merge"] = _glorot(merge, (width, d), width, d)
+        return params
+
+    def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        gates = jax.nn.sigmoid(_affine(params["gates"], jnp.concatenate([state, inputs], axis=1)))
+        reset, update = gates[:, : state.shape[1]], gates[:, state.shape[1] :]
+        candidate = self.activation(_affine(params["candidate"], jnp.concatenate([reset * state, inputs], axis=1)))
+        merged = state if self.num_states == 1 else matmul(state, params["merge"])
+        return update * merged + (1 - update) * candidate
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Layers on top of each other, and a softmax head on the last: what happens at one site.
+
+    The first layer takes the one-hot spins as inputs, every other the layer below; each reads its own states.
+    """
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def hidden(self) -> int:
+        """Width d of every state."""
+        return self.layers[0].hidden
+
+    @property
+    def depth(self) -> int:
+        """Number of layers L, which is the number of states that one site writes."""
+        return len(self.layers)
+
+    def init(self, key: Key) -> dict[str, Any]:
+        """Random parameters of one site (or of all, if they share them): one entry per layer, and the head's."""
+        *keys, head = jax.random.split(key, self.depth + 1)
+        layers = tuple(layer.init(k) for layer, k in zip(self.layers, keys, strict=True))
+        return {"layers": layers, "head": _dense(head, self.hidden, 2)}
+
+    def __call__(
+        self, params: dict[str, Any], states: Float[Array, "p m d"], onehots: Float[Array, "q m 2"]
+    ) -> tuple[Float[Array, "l m d"], Float[Array, " m"]]:
+        """The states written, and the logit ln p(up) - ln p(down) of the site's spin."""
+        inputs = jnp.concatenate(list(onehots), axis=1)
+        written, first = [], 0
+        for layer, layer_params in zip(self.layers, params["layers"], strict=True):
+            read = jnp.concatenate(list(states[first : first + layer.num_states]), axis=1)
+            inputs = layer(layer_params, read, inputs)
+            written.append(inputs)
+            first += layer.num_states
+        kernel, bias = params["head"]["kernel"], params["head"]["bias"]
+        return jnp.stack(written), matmul(inputs, kernel[:, 0] - kernel[:, 1]) + (bias[0] - bias[1])
+
+
+_LAYERS = {"vanilla": Vanilla, "gru": GRU, "tensorised": Tensorised}
+
+
+def make_cell(
+    name: str, *, hidden: int, num_states: int, num_spins: int, activation: Activation, depth: int = 1
+) -> Cell:
+    """The cell called `name`, reading `num_states` states per layer and `num_spins` spins.
+
+    Errors: `InputError` for an unknown name, for `hidden` below 1, and for a tensorised cell of several layers.
+    """
+    allowed = [known for known in _LAYERS if depth == 1 or known != "tensorised"]
+    if name not in allowed:
+        raise InputError(f"Argument `cell` must be one of {', '.join(allowed)}, but it is {name!r}.")
+    if hidden < 1:
+        raise InputError(f"Argument `hidden` must be at least 1, but it is {hidden}.")
+    widths = [2 * num_spins] + [hidden] * (depth - 1)
+    return Cell(tuple(_LAYERS[name](hidden, num_states, width, activation) for width in widths))

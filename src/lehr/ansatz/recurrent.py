@@ -1,0 +1,224 @@
+"""The recurrent base: sampling, log-probability, gradient and flips, written once for every cell and every geometry.
+
+A recurrent ansatz is a cell and two tables. States live in one buffer of slots: slot 0 is the zero state ("no
+predecessor"), and the site drawn at position t writes the slots `1 + t L ... (t + 1) L`, one for each of its L layers.
+`state_slots[t]` says which slots that site reads, and `spin_slots[t]` which spins it sees (1 + their positions; 0 is
+"no spin"). The sites are one `lax.scan`, so compile time does not depend on their number.
+
+The gradient is a `jax.custom_vjp`: differentiating a scan that carries a buffer costs the whole buffer at every site,
+N^2 altogether. Here a second scan runs backwards over the stored states, repeats one cell at a time, and adds into one
+buffer of cotangents in place: cost linear in N, and nothing is kept besides the states.
+"""
+
+import functools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from lehr._types import ArrayLike, InputError, Key, LogProb
+from lehr.ansatz.base import Ansatz, SiteOrder
+from lehr.ansatz.cells import Cell
+from lehr.problem.base import Problem
+
+Slots = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"]]
+
+# Bytes that the copied states of `flip_log_ratio` may take (for each replica).
+FLIP_BUDGET = 2**28
+# Blocks of flips at least: with K blocks a share 1 / (K + 1) of the work is spent on states already known.
+FLIP_BLOCKS = 8
+
+
+class Recurrent(Ansatz):
+    """A recurrent network over the sites: `cell` computes, `state_slots` and `spin_slots` say from what.
+
+    With `shared=False` every leaf of `params` has a leading axis of N sites, in the order in which they are drawn.
+    """
+
+    params: eqx.AbstractVar[Any]
+    order: eqx.AbstractVar[SiteOrder]
+    cell: eqx.AbstractVar[Cell]
+    shared: eqx.AbstractVar[bool]
+    state_slots: eqx.AbstractVar[Int[ArrayLike, "n p"]]
+    spin_slots: eqx.AbstractVar[Int[ArrayLike, "n q"]]
+
+    def fresh_params(self, key: Key) -> Any:
+        """New random parameters in JAX's current default precision; `params` has the same structure."""
+        return fresh_params(self.cell, self.shared, self.order.sites.shape[-1], key)
+
+    def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Recurrent":
+        """The same ansatz: it does not look at the Hamiltonian."""
+        return self
+
+    def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
+        """Draw independent samples: (spins[num_samples, N], log_prob[num_samples, N]), one conditional per spin."""
+        if num_samples < 1:
+            raise InputError(f"Argument `num_samples` must be at least 1, but it is {num_samples}.")
+        dtype = _dtype(self.params)
+        # Never 0: a rounded uniform number would choose spins of vanishing probability far too often.
+        noise = jax.random.uniform(
+            key, (self.order.sites.shape[-1], num_samples), dtype, minval=jnp.finfo(dtype).eps / 2
+        )
+        spins, log_prob = _conditionals(self.cell, self.shared, True, self.params, self._slots, noise)
+        return lax.stop_gradient(spins.T[:, self.order.positions]), log_prob.T[:, self.order.positions]
+
+    def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
+        """ln p(s_i | spins drawn before), shape [num_samples, N] in the problem's spin order; the sum is ln p(s)."""
+        drawn = lax.stop_gradient(self._by_position(spins))
+        _, log_prob = _conditionals(self.cell, self.shared, False, self.params, self._slots, drawn)
+        return log_prob.T[:, self.order.positions]
+
+    def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
+        """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
+        return flip_log_ratio(self, spins)
+
+    @property
+    def _slots(self) -> Slots:
+        return self.state_slots, self.spin_slots
+
+    def _by_position(self, spins: Float[ArrayLike, "num_samples n"]) -> Float[Array, "n num_samples"]:
+        num_sites = self.order.sites.shape[-1]
+        if spins.ndim != 2 or spins.shape[1] != num_sites:
+            raise InputError(f"Argument `spins` must have shape [num_samples, {num_sites}], but it is {spins.shape}.")
+        return jnp.asarray(spins, _dtype(self.params)).T[self.order.sites]
+
+
+def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None) -> Any:
+    """Random parameters of `cell`: one set if `shared`, else one for each site on a leading axis."""
+    return _init(cell, None if shared else num_sites, jax.random.key(0) if key is None else key)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _init(cell: Cell, num_sites: int | None, key: Key) -> Any:
+    return cell.init(key) if num_sites is None else jax.vmap(cell.init)(jax.random.split(key, num_sites))
+
+
+def _dtype(params: Any) -> Any:
+    return jnp.result_type(*jax.tree.leaves(params))
+
+
+def _onehot(spins: Float[Array, "q m"]) -> Float[Array, "q m 2"]:
+    """(up, down) of each spin; (0, 0) of "no spin", which is 0."""
+    return jnp.stack([spins > 0, spins < 0], axis=-1).astype(spins.dtype)
+
+
+def _forward(
+    cell: Cell, shared: bool, draw: bool, params: Any, slots: Slots, feed: Float[Array, "n m"]
+) -> tuple[Float[Array, "slots m d"], Float[Array, "n_plus_1 m"], Float[Array, "n m"]]:
+    """States and spins (both with their slot 0), and conditional log-probabilities, by position.
+
+    `feed` holds uniform random numbers if the spins are drawn, and otherwise the spins.
+    """
+    num_sites, num_samples = feed.shape
+    states = jnp.zeros((1 + num_sites * cell.depth, num_samples, cell.hidden), feed.dtype)
+    spins = jnp.zeros((1 + num_sites, num_samples), feed.dtype)
+
+    def advance(carry, site):
+        states, spins = carry
+        t, own, reads, sees, given = site
+        written, logit = cell(params if shared else own, states[reads], _onehot(spins[sees]))
+        spin = jnp.where(given < jax.nn.sigmoid(logit), 1.0, -1.0).astype(feed.dtype) if draw else given
+        states = lax.dynamic_update_slice_in_dim(states, written, 1 + t * cell.depth, axis=0)
+        spins = lax.dynamic_update_index_in_dim(spins, spin, 1 + t, axis=0)
+        return (states, spins), jax.nn.log_sigmoid(spin * logit)
+
+    sites = (jnp.arange(num_sites), None if shared else params, *slots, feed)
+    (states, spins), log_prob = lax.scan(advance, (states, spins), sites)
+    return states, spins, log_prob
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _scan(
+    cell: Cell, shared: bool, draw: bool, params: Any, slots: Slots, feed: Float[Array, "n m"]
+) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
+    """Spins and conditional log-probabilities by position; differentiable in `params`."""
+    _, spins, log_prob = _forward(cell, shared, draw, params, slots, feed)
+    return spins[1:], log_prob
+
+
+def _scan_forward(cell, shared, draw, params, slots, feed):
+    states, spins, log_prob = _forward(cell, shared, draw, params, slots, feed)
+    return (spins[1:], log_prob), (params, slots, states, spins)
+
+
+def _scan_backward(cell, shared, draw, residual, cotangent):
+    params, (state_slots, spin_slots), states, spins = residual
+    num_sites = spins.shape[0] - 1
+
+    def retreat(carry, site):
+        state_bars, total = carry
+        t, own, reads, sees, weight = site
+
+        def replay(own, read):
+            written, logit = cell(own, read, _onehot(spins[sees]))
+            return written, jax.nn.log_sigmoid(spins[1 + t] * logit)
+
+        _, pull = jax.vjp(replay, params if shared else own, states[reads])
+        written_bar = lax.dynamic_slice_in_dim(state_bars, 1 + t * cell.depth, cell.depth, axis=0)
+        own_bar, read_bar = pull((written_bar, weight))
+        state_bars = state_bars.at[reads].add(read_bar)
+        return (state_bars, jax.tree.map(jnp.add, total, own_bar) if shared else None), None if shared else own_bar
+
+    start = (jnp.zeros_like(states), jax.tree.map(jnp.zeros_like, params) if shared else None)
+    sites = (jnp.arange(num_sites), None if shared else params, state_slots, spin_slots, cotangent[1])
+    (_, total), own_bars = lax.scan(retreat, start, sites, reverse=True)
+    return total if shared else own_bars, None, None
+
+
+_scan.defvjp(_scan_forward, _scan_backward)
+# Compiled once for each cell and shape, also where the caller does not compile.
+_conditionals = jax.jit(_scan, static_argnums=(0, 1, 2))
+
+
+@functools.partial(jax.jit, static_argnames=("budget", "blocks"))
+def flip_log_ratio(
+    ansatz: Recurrent, spins: Float[Array, "num_samples n"], *, budget: int = FLIP_BUDGET, blocks: int = FLIP_BLOCKS
+) -> Float[Array, "num_samples n"]:
+    """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N].
+
+    The states before a flip are shared: flips are taken in blocks, and each block starts at its own first site from the
+    states of the unflipped spins. There are at least `blocks` blocks, and more where the copied states of one would
+    exceed `budget` bytes; where the copy of a single flip does, the samples are taken in chunks.
+    """
+    drawn = ansatz._by_position(spins)
+    num_sites, num_samples = drawn.shape
+    cell, dtype = ansatz.cell, _dtype(ansatz.params)
+    bytes_per_sample = (1 + num_sites * cell.depth) * cell.hidden * jnp.dtype(dtype).itemsize
+    rows = max(1, min(num_samples, budget // bytes_per_sample))
+    copies = max(1, min(-(-num_sites // blocks), budget // (bytes_per_sample * rows)))
+    num_chunks = -(-num_samples // rows)
+    drawn = jnp.pad(drawn, ((0, 0), (0, num_chunks * rows - num_samples)), constant_values=1)
+    chunks = jnp.moveaxis(drawn.reshape(num_sites, num_chunks, rows), 1, 0)
+    ratio = lax.map(lambda chunk: _flip_chunk(lax.stop_gradient(ansatz), chunk, copies), chunks)
+    return jnp.moveaxis(ratio, 2, 1).reshape(num_chunks * rows, num_sites)[:num_samples, ansatz.order.positions]
+
+
+def _flip_chunk(ansatz: Recurrent, drawn: Float[Array, "n m"], copies: int) -> Float[Array, "n m"]:
+    """Log-ratios by position of the flip, `copies` flips at a time."""
+    cell, params, shared = ansatz.cell, ansatz.params, ansatz.shared
+    num_sites, rows = drawn.shape
+    base_states, base_spins, base_log_prob = _forward(cell, shared, False, params, ansatz._slots, drawn)
+    state_slots, spin_slots, ends = map(jnp.asarray, (*ansatz._slots, ansatz.order.ends))
+
+    def block(first):
+        flipped = first + jnp.arange(copies, dtype=jnp.int32)  # past the last site in a block that is not full: flips nothing
+        sign = jnp.where(jnp.arange(-1, num_sites)[:, None] == flipped[None], -1, 1).astype(drawn.dtype)
+        spins = (base_spins[:, None] * sign[:, :, None]).reshape(1 + num_sites, copies * rows)
+
+        def advance(t, carry):
+            states, ratio = carry
+            own = params if shared else jax.tree.map(lambda leaf: leaf[t], params)
+            written, logit = cell(own, states[state_slots[t]], _onehot(spins[spin_slots[t]]))
+            log_prob = jax.nn.log_sigmoid(spins[1 + t] * logit).reshape(copies, rows)
+            states = lax.dynamic_update_slice_in_dim(states, written, 1 + t * cell.depth, axis=0)
+            return states, ratio + log_prob - base_log_prob[t][None]
+
+        start = jnp.tile(base_states, (1, copies, 1)), jnp.zeros((copies, rows), drawn.dtype)
+        stop = ends[jnp.minimum(flipped, num_sites - 1)].max()
+        return lax.fori_loop(first, stop, advance, start)[1]
+
+    ratio = lax.map(block, jnp.arange(0, num_sites, copies, dtype=jnp.int32))
+    return ratio.reshape(-1, rows)[:num_sites]

@@ -1,0 +1,366 @@
+"""Recurrent ansätze against enumeration and against the papers' formulas written out site by site."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from lehr._types import InputError
+from lehr.ansatz import recurrent
+from lehr.ansatz.dilated import DilatedRNN
+from lehr.ansatz.order import earlier_neighbours, given, raster, zigzag
+from lehr.ansatz.rnn1d import RNN1D
+from lehr.ansatz.rnn2d import RNN2D
+from lehr.problem.base import Problem
+
+CHAIN_ORDER, DILATED_ORDER = [3, 0, 4, 1, 2], [2, 5, 0, 6, 3, 1, 4]
+HIDDEN = 3
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def randomised(ansatz, seed=0):
+    """The ansatz with every parameter, biases included, away from zero."""
+    leaves, structure = jax.tree.flatten(ansatz.params)
+    rng = np.random.default_rng(seed)
+    leaves = [jnp.asarray(rng.normal(0.1, 0.7, leaf.shape)) for leaf in leaves]
+    return with_params(ansatz, jax.tree.unflatten(structure, leaves))
+
+
+def with_params(ansatz, params):
+    return eqx.tree_at(lambda a: a.params, ansatz, params)
+
+
+def make(name):
+    geometry, cell, sharing, order = name.split("-")
+    options = {"cell": cell, "hidden": HIDDEN, "shared": sharing == "shared"}
+    if geometry == "1d":
+        return randomised(RNN1D(5, order=CHAIN_ORDER if order == "given" else None, **options))
+    if geometry == "dilated":
+        return randomised(DilatedRNN(7, order=DILATED_ORDER if order == "given" else None, **options))
+    return randomised(RNN2D((2, 3) if geometry == "2x3" else (3, 2), order=order, **options))
+
+
+CELLS, SHARING = ("vanilla", "gru", "tensorised"), ("shared", "sites")
+CASES = [
+    "-".join(case)
+    for case in (
+        *itertools.product(["1d"], CELLS, SHARING, ["plain", "given"]),
+        *itertools.product(["2x3", "3x2"], CELLS, SHARING, ["raster", "zigzag"]),
+        *itertools.product(["dilated"], CELLS[:2], SHARING, ["plain", "given"]),
+    )
+]
+# Both orders and both shapes share compiled programs, so the full product is cheap for `log_prob` only.
+ONE_ORDER = [case for case in CASES if case.endswith(("given", "zigzag")) and not case.startswith("3x2")]
+
+
+def all_states(num_spins):
+    """All 2^N states; row k holds the binary digits of k, spin 0 first, up = 1."""
+    return 2 * ((np.arange(2**num_spins)[:, None] >> np.arange(num_spins)[::-1]) & 1).astype(float) - 1
+
+
+def row_of(states):
+    return ((np.asarray(states) > 0) @ (1 << np.arange(states.shape[-1])[::-1])).astype(int)
+
+
+def enumerated(ansatz):
+    """All states and the conditional log-probabilities of each, [2^N, N]."""
+    states = jnp.asarray(all_states(len(ansatz.order.sites)))
+    return states, np.asarray(ansatz.log_prob(states))
+
+
+# --- the papers' formulas, written out; nothing below is shared with the library -------------------------------------
+
+
+def reference_layer(cell, params, states, inputs):
+    """One layer of docs/physics section 1.2: `states` and `inputs` are lists of [M, ...] arrays."""
+    h, x, f = jnp.concatenate(states, 1), jnp.concatenate(inputs, 1), jax.nn.elu
+    hx = jnp.concatenate([h, x], 1)
+    if cell == "vanilla":
+        return f(jnp.einsum("mk,kd->md", hx, params["kernel"]) + params["bias"][None])
+    if cell == "tensorised":
+        tensor = params["kernel"].reshape(x.shape[1], h.shape[1], -1)
+        return f(jnp.einsum("mq,qpd,mp->md", x, tensor, h) + params["bias"][None])
+    gates = 1 / (1 + jnp.exp(-(jnp.einsum("mk,kd->md", hx, params["gates"]["kernel"]) + params["gates"]["bias"][None])))
+    r, z = gates[:, : h.shape[1]], gates[:, h.shape[1] :]
+    rhx = jnp.concatenate([r * h, x], 1)
+    new = f(jnp.einsum("mk,kd->md", rhx, params["candidate"]["kernel"]) + params["candidate"]["bias"][None])
+    merged = jnp.einsum("mp,pd->md", h, params["merge"]) if len(states) > 1 else h
+    return z * merged + (1 - z) * new
+
+
+def reference_log_prob(name, ansatz, params, spins):
+    geometry, cell, sharing, order = name.split("-")
+    num_samples, num_spins = spins.shape
+    zero, nobody = jnp.zeros((num_samples, HIDDEN)), jnp.zeros((num_samples, 2))
+    onehot = {i: jnp.stack([(1 + spins[:, i]) / 2, (1 - spins[:, i]) / 2], 1) for i in range(num_spins)}
+    lx, ly = {"2x3": (2, 3), "3x2": (3, 2)}.get(geometry, (1, num_spins))
+    if order in ("raster", "zigzag"):
+        rows = [range(ly) if order == "raster" or x % 2 == 0 else range(ly - 1, -1, -1) for x in range(lx)]
+        sequence = [x * ly + y for x in range(lx) for y in rows[x]]
+    else:
+        chosen = {"1d": CHAIN_ORDER, "dilated": DILATED_ORDER}[geometry]
+        sequence = chosen if order == "given" else list(range(num_spins))
+    state, result = {}, [None] * num_spins
+    for t, i in enumerate(sequence):
+        own = params if sharing == "shared" else jax.tree.map(lambda leaf, t=t: leaf[t], params)
+        before = sequence[t - 1] if t else None
+        if geometry == "dilated":
+            below = onehot.get(before, nobody)
+            for level, layer in enumerate(own["layers"]):
+                back = t - 2**level
+                below = reference_layer(cell, layer, [state[back, level] if back >= 0 else zero], [below])
+                state[t, level] = below
+            top = below
+        elif geometry == "1d":
+            top = reference_layer(cell, own["layers"][0], [state.get(before, zero)], [onehot.get(before, nobody)])
+        else:
+            x, y = divmod(i, ly)
+            step = -1 if order == "raster" or x % 2 == 0 else 1
+            above = i - ly if x > 0 else None
+            beside = i + step if 0 <= y + step < ly else None
+            seen = [above, beside]
+            top = reference_layer(
+                cell, own["layers"][0], [state.get(j, zero) for j in seen], [onehot.get(j, nobody) for j in seen]
+            )
+        state[i] = top
+        outputs = jnp.einsum("md,dk->mk", top, own["head"]["kernel"]) + own["head"]["bias"][None]
+        chosen = jax.nn.log_softmax(outputs, axis=1)
+        result[i] = jnp.where(spins[:, i] > 0, chosen[:, 0], chosen[:, 1])
+    return jnp.stack(result, 1)
+
+
+# --- exact -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_normalised_causal_and_as_in_the_papers(name):
+    ansatz = make(name)
+    states, log_prob = enumerated(ansatz)
+    np.testing.assert_allclose(np.exp(log_prob.sum(1)).sum(), 1, rtol=1e-12)
+    np.testing.assert_allclose(log_prob, reference_log_prob(name, ansatz, ansatz.params, states), atol=1e-12)
+    sites = ansatz.order.sites
+    shape = {"2x3": (2, 3), "3x2": (3, 2)}.get(name.split("-")[0])
+    for t, site in enumerate(sites):
+        flipped = log_prob[row_of(np.where(np.arange(len(sites)) == site, -states, states))]
+        moved = np.abs(flipped - log_prob).max(0)
+        np.testing.assert_allclose(moved[sites[:t]], 0, atol=1e-15)
+        np.testing.assert_allclose(np.exp(flipped[:, site]) + np.exp(log_prob[:, site]), 1, rtol=1e-12)
+        for later in sites[t + 1 :]:
+            # In raster order nothing travels backwards along a row; otherwise every later spin depends on this one.
+            hears = not name.endswith("raster") or later % shape[1] >= site % shape[1]
+            assert (moved[later] > 1e-6) == hears
+
+
+@pytest.mark.parametrize("name", ONE_ORDER)
+def test_gradient_is_that_of_the_formulas(name):
+    ansatz = make(name)
+    states = jnp.asarray(all_states(len(ansatz.order.sites)))
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=states.shape))
+    gradient = jax.grad(lambda p: (with_params(ansatz, p).log_prob(states) * weights).sum())(ansatz.params)
+    expected = jax.grad(lambda p: (reference_log_prob(name, ansatz, p, states) * weights).sum())(ansatz.params)
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+    assert min(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) > 1e-3
+
+
+@pytest.mark.parametrize("name", ONE_ORDER)
+def test_sampling_pass_is_the_log_probability_and_its_gradient(name):
+    ansatz = make(name)
+    states, log_prob = enumerated(ansatz)
+
+    def draw(params):
+        spins, drawn = with_params(ansatz, params).sample(jax.random.key(3), len(states))
+        return drawn, spins
+
+    drawn, pull, spins = jax.vjp(draw, ansatz.params, has_aux=True)
+    np.testing.assert_allclose(drawn, log_prob[row_of(spins)], atol=1e-13)
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=states.shape))
+    expected = jax.grad(lambda p: (with_params(ansatz, p).log_prob(spins) * weights).sum())(ansatz.params)
+    for ours, theirs in zip(jax.tree.leaves(pull(weights)[0]), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["1d-gru-shared-given", "2x3-tensorised-sites-zigzag", "dilated-vanilla-sites-given"])
+def test_samples_follow_the_enumerated_distribution(name):
+    ansatz = make(name)
+    _, log_prob = enumerated(ansatz)
+    spins, _ = ansatz.sample(jax.random.key(7), 40_000)
+    assert np.isin(spins, (-1, 1)).all()
+    expected = 40_000 * np.exp(log_prob.sum(1))
+    counts = np.bincount(row_of(spins), minlength=len(expected)).astype(float)
+    rare = expected < 5  # pooled, as the test demands
+    pooled = [np.append(v[~rare], v[rare].sum() + 1e-9) for v in (counts, expected)]
+    assert stats.chisquare(pooled[0], pooled[1] * pooled[0].sum() / pooled[1].sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", ONE_ORDER)
+def test_flip_log_ratio(name):
+    ansatz = make(name)
+    states, log_prob = enumerated(ansatz)
+    flipped = states[:, None] * (1 - 2 * jnp.eye(states.shape[1]))[None]
+    expected = log_prob.sum(1)[row_of(flipped)] - log_prob.sum(1)[:, None]
+    np.testing.assert_allclose(ansatz.flip_log_ratio(states), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("budget", "blocks"),
+    [(2**28, 1), (2**28, 3), (2**28, 4), (5 * 64 * 6 * 24, 1), (7 * 6 * 24, 8), (0, 8)],
+    ids=["one block", "blocks of 2", "uneven blocks", "blocks by budget", "chunks of samples", "one sample at a time"],
+)
+def test_flip_log_ratio_in_blocks_and_chunks(budget, blocks):
+    ansatz = make("1d-gru-sites-given")
+    states, log_prob = enumerated(ansatz)
+    flipped = states[:, None] * (1 - 2 * jnp.eye(states.shape[1]))[None]
+    expected = log_prob.sum(1)[row_of(flipped)] - log_prob.sum(1)[:, None]
+    ratio = recurrent.flip_log_ratio(ansatz, states, budget=budget, blocks=blocks)
+    np.testing.assert_allclose(ratio, expected, atol=1e-10)
+
+
+# --- JAX -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["2x3-vanilla-shared-zigzag", "dilated-gru-sites-given"])
+def test_jit_takes_the_ansatz_and_vmap_its_params(name):
+    ansatz, other = make(name), randomised(make(name), seed=5)
+    states, keys = jnp.asarray(all_states(len(ansatz.order.sites))), jax.random.split(jax.random.key(0), 2)
+
+    def everything(ansatz, params, key):
+        def draw(params):
+            return with_params(ansatz, params).sample(key, 16)[::-1]
+
+        log_prob, pull, spins = jax.vjp(draw, params, has_aux=True)
+        changed = with_params(ansatz, params)
+        return spins, log_prob, pull(spins)[0], changed.log_prob(states), changed.flip_log_ratio(states)
+
+    both = jax.tree.map(lambda a, b: jnp.stack([a, b]), ansatz.params, other.params)
+    replicas = jax.jit(jax.vmap(everything, in_axes=(None, 0, 0)))(ansatz, both, keys)
+    for r, alone in enumerate((ansatz, other)):
+        for got, want in zip(
+            jax.tree.leaves(replicas), jax.tree.leaves(everything(alone, alone.params, keys[r])), strict=True
+        ):
+            np.testing.assert_allclose(got[r], want, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["1d-tensorised-sites-given", "2x3-gru-shared-zigzag", "dilated-vanilla-sites-given"])
+def test_float32(name):
+    ansatz = make(name)
+    states, log_prob = enumerated(ansatz)
+    flips = ansatz.flip_log_ratio(states)
+    with jax.enable_x64(False):
+        single = with_params(ansatz, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), ansatz.params))
+        ours = single.log_prob(states)
+        assert ours.dtype == single.sample(jax.random.key(0), 2)[0].dtype == jnp.float32
+        np.testing.assert_allclose(ours, log_prob, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(single.flip_log_ratio(states), flips, rtol=1e-4, atol=1e-4)
+        assert single.fresh_params(jax.random.key(0))["head"]["kernel"].dtype == jnp.float32
+
+
+def count_equations(jaxpr):
+    inner = [j for e in jaxpr.eqns for v in e.params.values() for j in jax.tree.leaves(v) if hasattr(j, "eqns")]
+    closed = [j.jaxpr for e in jaxpr.eqns for v in e.params.values() for j in jax.tree.leaves(v) if hasattr(j, "jaxpr")]
+    return len(jaxpr.eqns) + sum(map(count_equations, inner + closed))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda n: RNN1D(n, cell="gru", hidden=2),
+        lambda n: RNN2D((n // 4, 4), cell="tensorised", hidden=2, shared=False),
+        lambda n: DilatedRNN(n, num_layers=3, hidden=2),
+    ],
+    ids=["1d", "2d", "dilated"],
+)
+def test_program_does_not_grow_with_the_number_of_spins(build):
+    def program(ansatz):
+        lp, pull, s = jax.vjp(
+            lambda p: with_params(ansatz, p).sample(jax.random.key(0), 4)[::-1], ansatz.params, has_aux=True
+        )
+        return pull(lp), ansatz.flip_log_ratio(s)
+
+    small, large = (count_equations(jax.make_jaxpr(program)(build(n)).jaxpr) for n in (8, 64))
+    assert 100 < small == large
+
+
+# --- construction ----------------------------------------------------------------------------------------------------
+
+
+def test_orders_and_neighbours():
+    assert zigzag((3, 2)).sites.tolist() == [0, 1, 3, 2, 4, 5]
+    assert raster((3, 2)).sites.tolist() == list(range(6))
+    assert earlier_neighbours(raster((3, 2)), (3, 2)).tolist() == [[0, 0], [0, 1], [1, 0], [2, 3], [3, 0], [4, 5]]
+    # Both horizontal neighbours of site 1 were drawn before it: the later one, site 0 at position 1, is read.
+    assert earlier_neighbours(given(3, [2, 0, 1]), (1, 3)).tolist() == [[0, 0], [0, 0], [0, 2]]
+
+
+def test_published_parameter_counts():
+    assert RNN1D(7, cell="tensorised", shared=False).num_parameters == 7 * 3322
+    assert RNN2D((3, 2), cell="tensorised", shared=False).num_parameters == 6 * 12922
+    assert RNN2D((4, 5)).num_parameters == 3482
+    assert DilatedRNN(100).num_parameters == 2_124_200
+    assert DilatedRNN(32, hidden=20).num_parameters == 121_024
+
+
+def test_initial_parameters():
+    d = 40
+    params = RNN2D((1, 3), cell="tensorised", hidden=d, shared=False).fresh_params(jax.random.key(1))
+    layer, head = params["layers"][0], params["head"]
+    bounds = [
+        (layer["kernel"], np.sqrt(6 / (2 * d**2 + 4 * d))),
+        (layer["bias"], np.sqrt(3 / d)),
+        (head["kernel"], np.sqrt(6 / (d + 2))),
+        (RNN1D(3, cell="tensorised", hidden=d).params["layers"][0]["kernel"], np.sqrt(6 / (d**2 + 2 * d))),
+        (DilatedRNN(3, hidden=d).params["layers"][1]["kernel"], np.sqrt(6 / (3 * d))),
+    ]
+    for leaf, bound in bounds:
+        assert leaf.dtype == jnp.float64
+        assert 0.9 * bound < float(jnp.abs(leaf).max()) <= bound
+        assert float(leaf.std()) == pytest.approx(bound / np.sqrt(3), rel=0.15)
+    assert not head["bias"].any()
+    assert not any(layer["bias"].any() for layer in DilatedRNN(3, hidden=d).params["layers"])
+    assert not np.array_equal(layer["kernel"][0], layer["kernel"][1])
+    structure = jax.tree.structure(params)
+    assert structure == jax.tree.structure(RNN2D((1, 3), cell="tensorised", hidden=2, shared=False).params)
+
+
+def test_it_does_not_look_at_the_problem():
+    ansatz = make("1d-vanilla-shared-plain")
+    assert ansatz.informed(Problem.from_terms(5, {(0, 1): 1.0}), jnp.asarray(2.0)) is ansatz
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RNN1D(0), "`num_spins` must"),
+        (lambda: DilatedRNN(0), "`num_spins` must"),
+        (lambda: RNN1D(3, hidden=0), "`hidden` must"),
+        (lambda: RNN1D(3, cell="lstm"), "`cell` must"),
+        (lambda: RNN1D(3, order=[0, 1, 1]), "`order` must"),
+        (lambda: RNN1D(3, order=[0, 1]), "`order` must"),
+        (lambda: DilatedRNN(3, cell="tensorised"), "`cell` must"),
+        (lambda: DilatedRNN(3, num_layers=0), "`num_layers` must"),
+        (lambda: RNN2D((0, 3)), "`shape` must"),
+        (lambda: RNN2D((2, 3), order="spiral"), "`order` must"),
+        (lambda: RNN1D(3, hidden=2).log_prob(jnp.ones((2, 4))), "`spins` must"),
+        (lambda: RNN1D(3, hidden=2).flip_log_ratio(jnp.ones((2, 4))), "`spins` must"),
+        (lambda: RNN1D(3, hidden=2).sample(jax.random.key(0), 0), "`num_samples` must"),
+    ],
+)
+def test_mistakes_are_named(build, message):
+    with pytest.raises(InputError, match=message):
+        build()
+
+
+def test_smallest_sizes():
+    for ansatz in (RNN1D(1, hidden=2), RNN2D((1, 1), hidden=2), DilatedRNN(1, hidden=2)):
+        assert ansatz.sample(jax.random.key(0), 3)[0].shape == (3, 1)
+        np.testing.assert_allclose(np.exp(ansatz.log_prob(jnp.array([[1.0], [-1.0]]))).sum(), 1, rtol=1e-12)
+        assert ansatz.flip_log_ratio(jnp.ones((1, 1))).shape == (1, 1)
