@@ -9,8 +9,7 @@ from lehr.problem._arguments import checked_choice, checked_count, checked_seed,
 from lehr.problem.base import Lattice, Problem
 
 _COUPLINGS = {
-    # The published instances come from NumPy's old generator, whose stream the new one cannot reproduce, and from
-    # uniform(0, 2) - 1, which rounds otherwise than uniform(-1, 1).
+    # The published instances come from NumPy's old generator, whose stream the new one cannot reproduce.
     "uniform": lambda seed, size: np.random.RandomState(seed).uniform(0, 2, size) - 1,
     "pm1": lambda seed, size: 2.0 * np.random.default_rng(seed).integers(0, 2, size) - 1,
     "gaussian": lambda seed, size: np.random.default_rng(seed).standard_normal(size),

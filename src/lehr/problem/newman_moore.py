@@ -44,7 +44,7 @@ def newman_moore(shape: int | Sequence[int], *, coupling: float = 1.0) -> Proble
         raise InputError(f"Argument `coupling` must be a finite number other than 0, but it is {coupling}.")
     sites = np.arange(sides[0] * sides[1]).reshape(sides)
     right, up = np.roll(sites, -1, axis=0), np.roll(sites, -1, axis=1)
-    corners = [up] if sides[0] == 1 else [right] if sides[1] == 1 else [sites, right, up]
+    corners = [sites] if 1 in sides else [sites, right, up]  # a side of 1: one field (J/2) s on every site
     return Problem(
         sites.size,
         [(np.stack(corners, axis=-1).reshape(sites.size, -1), np.full(sites.size, coupling / 2))],
