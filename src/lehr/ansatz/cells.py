@@ -7,6 +7,7 @@ A spin enters as the one-hot vector (up, down); "no spin" enters as (0, 0).
 """
 
 import abc
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from lehr._types import InputError, Key, matmul
@@ -21,13 +23,20 @@ from lehr._types import InputError, Key, matmul
 Activation = Callable[[Array], Array]
 
 
-def _glorot(key: Key, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-    bound = math.sqrt(6 / (fan_in + fan_out))
-    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+@dataclass(frozen=True)
+class Initial:
+    """How an array of parameters starts: uniform between -bound and bound."""
+
+    shape: tuple[int, ...]
+    bound: float
 
 
-def _dense(key: Key, fan_in: int, fan_out: int) -> dict[str, Array]:
-    return {"kernel": _glorot(key, (fan_in, fan_out), fan_in, fan_out), "bias": jnp.zeros(fan_out)}
+def _glorot(shape: tuple[int, ...], fan_in: int, fan_out: int) -> Initial:
+    return Initial(shape, math.sqrt(6 / (fan_in + fan_out)))
+
+
+def _dense(fan_in: int, fan_out: int) -> dict[str, Initial]:
+    return {"kernel": _glorot((fan_in, fan_out), fan_in, fan_out), "bias": Initial((fan_out,), 0.0)}
 
 
 def _affine(params: dict[str, Array], values: Float[Array, "m k"]) -> Float[Array, "m d"]:
@@ -44,8 +53,8 @@ class Layer(abc.ABC):
     activation: Activation
 
     @abc.abstractmethod
-    def init(self, key: Key) -> Any:
-        """Random parameters in JAX's default precision."""
+    def initial(self) -> dict[str, Any]:
+        """The arrays that `__call__` takes as `params`, each as an `Initial`."""
 
     @abc.abstractmethod
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
@@ -59,8 +68,8 @@ class Vanilla(Layer):
     Glorot kernel, zero bias. In two dimensions W = (W_h, W_v) acts on both predecessors at once (paper B, section 2).
     """
 
-    def init(self, key: Key) -> Any:
-        return _dense(key, self.num_states * self.hidden + self.num_inputs, self.hidden)
+    def initial(self) -> dict[str, Any]:
+        return _dense(self.num_states * self.hidden + self.num_inputs, self.hidden)
 
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
         return self.activation(_affine(params, jnp.concatenate([state, inputs], axis=1)))
@@ -73,12 +82,11 @@ class Tensorised(Layer):
     Glorot tensor [d, P d, 2 Q] with the fans of its last two axes times d, and a *non-zero* bias U(±sqrt(3/d)).
     """
 
-    def init(self, key: Key) -> Any:
+    def initial(self) -> dict[str, Any]:
         d, width = self.hidden, self.num_states * self.hidden
-        tensor, bias = jax.random.split(key)
         return {
-            "kernel": _glorot(tensor, (self.num_inputs * width, d), d * width, d * self.num_inputs),
-            "bias": _glorot(bias, (d,), d, d),
+            "kernel": _glorot((self.num_inputs * width, d), d * width, d * self.num_inputs),
+            "bias": _glorot((d,), d, d),
         }
 
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
@@ -95,16 +103,14 @@ class GRU(Layer):
     Source: Cho et al., arXiv:1406.1078.
     """
 
-    def init(self, key: Key) -> Any:
+    def initial(self) -> dict[str, Any]:
         d, width = self.hidden, self.num_states * self.hidden
-        gates, candidate, merge = jax.random.split(key, 3)
-        params: dict[str, Any] = {
-            "gates": _dense(gates, width + self.num_inputs, width + d),
-            "candidate": _dense(candidate, width + self.num_inputs, d),
+        merge = {"merge": _glorot((width, d), width, d)} if self.num_states > 1 else {}
+        return {
+            "gates": _dense(width + self.num_inputs, width + d),
+            "candidate": _dense(width + self.num_inputs, d),
+            **merge,
         }
-        if self.num_states > 1:
-            params["merge"] = _glorot(merge, (width, d), width, d)
-        return params
 
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
         gates = jax.nn.sigmoid(_affine(params["gates"], jnp.concatenate([state, inputs], axis=1)))
@@ -133,11 +139,22 @@ class Cell:
         """Number of layers L, which is the number of states that one site writes."""
         return len(self.layers)
 
-    def init(self, key: Key) -> dict[str, Any]:
-        """Random parameters of one site (or of all, if they share them): one entry per layer, and the head's."""
-        *keys, head = jax.random.split(key, self.depth + 1)
-        layers = tuple(layer.init(k) for layer, k in zip(self.layers, keys, strict=True))
-        return {"layers": layers, "head": _dense(head, self.hidden, 2)}
+    @functools.partial(jax.jit, static_argnums=(0, 2))
+    def init(self, key: Key, sites: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Random parameters in JAX's default precision: one entry per layer, and the head's.
+
+        `sites` is a leading shape of every array: (N,) where each site has its own parameters.
+        """
+        initial = {"layers": tuple(layer.initial() for layer in self.layers), "head": _dense(self.hidden, 2)}
+        leaves, structure = jax.tree.flatten(initial)
+        ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+        # One draw for all: a random generator for every array would take seconds to compile.
+        numbers = jnp.split(jax.random.uniform(key, (*sites, ends[-1]), minval=-1.0), ends[:-1], axis=-1)
+        arrays = [
+            leaf.bound * part.reshape(*sites, *leaf.shape) if leaf.bound else jnp.zeros((*sites, *leaf.shape))
+            for leaf, part in zip(leaves, numbers, strict=True)
+        ]
+        return jax.tree.unflatten(structure, arrays)
 
     def __call__(
         self, params: dict[str, Any], states: Float[Array, "p m d"], onehots: Float[Array, "q m 2"]

@@ -88,12 +88,7 @@ class Recurrent(Ansatz):
 
 def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None) -> Any:
     """Random parameters of `cell`: one set if `shared`, else one for each site on a leading axis."""
-    return _init(cell, None if shared else num_sites, jax.random.key(0) if key is None else key)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _init(cell: Cell, num_sites: int | None, key: Key) -> Any:
-    return cell.init(key) if num_sites is None else jax.vmap(cell.init)(jax.random.split(key, num_sites))
+    return cell.init(jax.random.key(0) if key is None else key, () if shared else (num_sites,))
 
 
 def _dtype(params: Any) -> Any:
@@ -204,7 +199,8 @@ def _flip_chunk(ansatz: Recurrent, drawn: Float[Array, "n m"], copies: int) -> F
     state_slots, spin_slots, ends = map(jnp.asarray, (*ansatz._slots, ansatz.order.ends))
 
     def block(first):
-        flipped = first + jnp.arange(copies, dtype=jnp.int32)  # past the last site in a block that is not full: flips nothing
+        # In a block that is not full the last entries lie beyond the last site and flip nothing.
+        flipped = first + jnp.arange(copies, dtype=jnp.int32)
         sign = jnp.where(jnp.arange(-1, num_sites)[:, None] == flipped[None], -1, 1).astype(drawn.dtype)
         spins = (base_spins[:, None] * sign[:, :, None]).reshape(1 + num_sites, copies * rows)
 
