@@ -160,7 +160,6 @@ def test_a_stack_under_vmap_equals_its_members(fill, monkeypatch):
     np.testing.assert_allclose(energy, expected, rtol=1e-5, atol=2e-5)
 
 
-@pytest.mark.xfail(reason="lehr._types.sum_by_index annotates `index` as np.ndarray, but under vmap it is traced")
 @pytest.mark.parametrize("fill", [0.0, 4.0])
 def test_flip_costs_and_scales_of_a_stack_under_vmap_equal_those_of_its_members(fill, monkeypatch):
     monkeypatch.setattr(base, "_DENSE_FILL", fill)

@@ -47,7 +47,7 @@ def as_real_spins(spins: Spins) -> ArrayLike:
     return np.asarray(spins, dtype=np.float64)
 
 
-def sum_by_index(values: ArrayLike, index: np.ndarray, size: int) -> ArrayLike:
+def sum_by_index(values: ArrayLike, index: ArrayLike, size: int) -> ArrayLike:
     """Sum `values[..., m]` into `result[..., size]`, where entry m goes to `index[m]`."""
     xp = namespace(values)
     total = xp.zeros((*values.shape[:-1], size), values.dtype)

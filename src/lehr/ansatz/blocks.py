@@ -138,7 +138,7 @@ def _bucket(problem: Problem, sets: ConditioningSets, depths: list[list[_Block]]
     closing = []
     for terms in problem.terms:
         at = np.sort(position[np.asarray(terms.indices)], axis=1)
-        here = [(m, *where[t]) for m, t in enumerate(at[:, -1]) if where[t, 0] >= 0]
+        here = [(m, *where[t].tolist()) for m, t in enumerate(at[:, -1]) if where[t, 0] >= 0]
         if terms.order == 2:
             pairs[...] = len(at)
             for m, g, c, r in here:

@@ -105,7 +105,7 @@ def nested_dissection(problem: Problem) -> Int[np.ndarray, " n"]:
     if sum(map(len, adjacent)) > problem.num_spins**2 / 2:
         return np.arange(problem.num_spins)
     elimination, _ = pymetis.nested_dissection(adjacency=[sorted(others) for others in adjacent])
-    return np.array(elimination)[::-1]
+    return np.asarray(elimination)[::-1].astype(np.int64)
 
 
 def _is_local(problem: Problem) -> bool:

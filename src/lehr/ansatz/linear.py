@@ -20,7 +20,7 @@ class LinearParams(eqx.Module):
     """Biases b, weights w and coupling scales a, all by position; padded and masked weights stay zero."""
 
     bias: Float[ArrayLike, " n"]
-    weights: tuple[Float[ArrayLike, "g c l k"], ...]
+    weights: tuple[Float[ArrayLike, "_ _ _ _"], ...]
     coupling_scale: Float[ArrayLike, " n"]
 
 
@@ -32,7 +32,7 @@ class _Logits(eqx.Module):
     """
 
     bias: Float[Array, " n1"]
-    weights: tuple[Float[Array, "g c l k"], ...]
+    weights: tuple[Float[Array, "_ _ _ _"], ...]
     closing_scale: Float[Array, " n1"]
 
 
@@ -64,7 +64,7 @@ class Linear(Ansatz):
     order: SiteOrder
     buckets: tuple[Bucket, ...]
     logits: _Logits
-    coefficients: tuple[Float[ArrayLike, " m1"], ...]
+    coefficients: tuple[Float[ArrayLike, " _"], ...]
 
     def __init__(self, problem: Problem, sites: Sequence[int] | Int[ArrayLike, " n"] | None = None):
         sets = conditioning_sets(problem, nested_dissection(problem) if sites is None else np.asarray(sites))

@@ -1,0 +1,220 @@
+"""The command line: it parses and calls, and computes nothing."""
+
+import json
+import os
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lehr._types import InputError
+from lehr._version import __version__
+
+app = typer.Typer(
+    help=__doc__ and "Ground states of spin glasses, Ising, QUBO and higher-order problems by neural annealing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+class Family(StrEnum):
+    """Families of problems that `generate` makes."""
+
+    chain = "chain"
+    ea = "ea"
+    sk = "sk"
+    wpe = "wpe"
+    nm = "nm"
+
+
+class Method(StrEnum):
+    """The four protocols."""
+
+    vca = "vca"
+    vqa = "vqa"
+    rvqa = "rvqa"
+    cqo = "cqo"
+
+
+def main() -> None:
+    """Run the command line with Lehr's exit codes: 0 success, 2 bad input, 1 internal failure, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except InputError as error:
+        _leave(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        _leave("Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint.", INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("LEHR_TRACEBACK"):
+            raise
+        _leave(f"{type(error).__name__}: {' '.join(str(error).split())} (LEHR_TRACEBACK=1 shows where)", FAILURE)
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"lehr: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+@app.command()
+def generate(
+    family: Family,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; its suffix tells the format.")],
+    size: Annotated[str, typer.Option(help="Number of spins, or the side(s) of a lattice: 10 or 8x12.")],
+    seed: Annotated[int, typer.Option(help="Seed of the couplings.")] = 0,
+    couplings: Annotated[str | None, typer.Option(help="Law of the couplings (chain, ea).")] = None,
+    boundary: Annotated[str | None, typer.Option(help="open or periodic (ea).")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Columns per spin of the Wishart matrix (wpe).")] = None,
+    format: Annotated[str | None, typer.Option(help="Format, where the suffix does not tell it.")] = None,
+) -> None:
+    """Make a problem of a named family and write it to a file."""
+    from lehr import problem as problems
+    from lehr.problem.io import save_problem
+
+    shape = _shape(size)
+    options = {name: value for name, value in (("couplings", couplings), ("boundary", boundary)) if value is not None}
+    allowed = {Family.chain: {"couplings"}, Family.ea: {"couplings", "boundary"}}.get(family, set())
+    for name in sorted((set(options) | ({"alpha"} if alpha is not None else set())) - allowed - {"alpha"}):
+        raise InputError(f"Argument `--{name}` must be left out for {family.value}, which has no such choice.")
+    if alpha is not None and family is not Family.wpe:
+        raise InputError(f"Argument `--alpha` must be left out for {family.value}, which has no such choice.")
+    if family in (Family.chain, Family.sk, Family.wpe) and len(shape) != 1:
+        raise InputError(f"Argument `--size` must be one number for {family.value}, but it is {size}.")
+    if family is Family.chain:
+        made = problems.random_chain(shape[0], seed=seed, **options)
+    elif family is Family.ea:
+        made = problems.edwards_anderson(shape * 2 if len(shape) == 1 else shape, seed=seed, **options)
+    elif family is Family.sk:
+        made = problems.sherrington_kirkpatrick(shape[0], seed=seed)
+    elif family is Family.wpe:
+        if alpha is None:
+            raise InputError("Argument `--alpha` must be given for wpe, but it is missing.")
+        made = problems.wishart(shape[0], alpha, seed=seed)
+    else:
+        made = problems.newman_moore(shape * 2 if len(shape) == 1 else shape)
+    save_problem(made, output, format)
+    print(f"{made.name}: {made.num_spins} spins, {made.num_terms} terms, written to {output}", file=sys.stderr)
+
+
+@app.command()
+def solve(
+    file: Annotated[Path | None, typer.Argument(help="Problem file (left out with --resume).")] = None,
+    method: Annotated[Method | None, typer.Option(help="Protocol; vca unless the preset says otherwise.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Named settings; `lehr info` lists them.")] = None,
+    ansatz: Annotated[str | None, typer.Option(help="auto, linear, rnn1d, rnn2d or dilated.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Gradient steps in all.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Final samples of each replica.")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Independent networks.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    temperature: Annotated[tuple[float, float] | None, typer.Option(help="Start and stop.", metavar="T T")] = None,
+    field: Annotated[tuple[float, float] | None, typer.Option(help="Start and stop.", metavar="G G")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting: NAME=VALUE.", metavar="NAME=V")] = None,
+    format: Annotated[str | None, typer.Option(help="Format of FILE, where it does not tell.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run.", metavar="DIR")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR")] = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find low-energy states of the problem in FILE."""
+    given = {
+        "method": None if method is None else method.value,
+        "ansatz": ansatz,
+        "num_steps": steps,
+        "num_final_samples": samples,
+        "replicas": replicas,
+        "seed": seed,
+        "temperature": temperature,
+        "transverse_field": field,
+    }
+    changes = {name: value for name, value in given.items() if value is not None} | _assignments(set_ or [])
+    if resume is not None:
+        if file is not None or out is not None or preset is not None or changes:
+            raise InputError("Argument `--resume` must stand without FILE, --out, --preset and settings.")
+        from lehr.solve import resume as go_on
+
+        results = go_on(resume, checkpoint_seconds=checkpoint_seconds)
+    else:
+        if file is None:
+            raise InputError("Argument `FILE` must be given, unless --resume is.")
+        from lehr.problem.io import load_problem
+        from lehr.solve import solve as find
+
+        problem = load_problem(file, format)
+        results = find(problem, preset=preset, out=out, checkpoint_seconds=checkpoint_seconds, **changes)
+    folder = out or resume
+    for result in results if isinstance(results, list) else [results]:
+        print(json.dumps(result.summary()) if as_json else result)
+    if folder is not None and not isinstance(results, list):
+        _draw(results, folder)
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Show versions, devices, which kernels are active, and the presets."""
+    import platform
+    from importlib.metadata import version
+
+    import jax
+
+    from lehr.preset import PRESETS
+
+    packages = ("jax", "jaxlib", "equinox", "optax", "numpy", "dimod")
+    facts: dict[str, Any] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "kernels": {"active": "xla", "reason": "this version has no compiled kernels of its own"},
+        "presets": {name: preset.description for name, preset in PRESETS.items()},
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return
+    print(f"lehr {facts['version']}, Python {facts['python']}")
+    print("packages  " + ", ".join(f"{name} {number}" for name, number in facts["packages"].items()))
+    print("devices   " + ", ".join(facts["devices"]))
+    print(f"kernels   {facts['kernels']['active']}: {facts['kernels']['reason']}")
+    print("presets")
+    for name, description in facts["presets"].items():
+        print(f"  {name:<14} {description}")
+
+
+def _shape(size: str) -> tuple[int, ...]:
+    parts = size.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"Argument `--size` must be a number or two joined by x, like 10 or 8x12, but it is {size!r}.")
+    return tuple(int(part) for part in parts)
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    """`NAME=VALUE` settings, their values as JSON where they are JSON and as text elsewhere."""
+    settings = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise InputError(f"Argument `--set` must look like NAME=VALUE, but it is {pair!r}.")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def _draw(result: Any, folder: Path) -> None:
+    """Pictures of the run, where matplotlib is installed."""
+    try:
+        from lehr.plot import save_figures
+    except ImportError:
+        return
+    for path in save_figures(result, folder / "figures"):
+        print(f"picture: {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

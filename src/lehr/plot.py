@@ -1,0 +1,106 @@
+"""Pictures: a result in, matplotlib axes out. Nothing is computed here."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lehr._files import written_whole
+from lehr.result import Result
+
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9772b", "#8a8f98"
+_SPINS = ListedColormap(["#24323f", "#f0c75e"])
+
+
+def plot_annealing(result: Result, axes: Axes | None = None) -> Axes:
+    """Free energy and mean energy per spin along the anneal, averaged over the replicas, and each step's lowest sample.
+
+    Energies are in the units of H. The dashed line is the ground energy where it is known.
+    """
+    axes = axes or plt.figure(layout="constrained").add_subplot()
+    n = result.problem.num_spins
+    history = result.history
+    steps = history["step"].values
+    axes.plot(steps, history["free_energy"].mean("replica") / n, color=_BLUE, label="free energy $F$")
+    axes.plot(steps, history["energy_mean"].mean("replica") / n, color=_ORANGE, label=r"energy $\langle H\rangle$")
+    axes.plot(steps, history["energy_min"].min("replica") / n, color=_GREY, lw=0.8, label="lowest sample")
+    if result.ground_energy is not None:
+        axes.axhline(result.ground_energy / n, color="black", ls="--", lw=0.8, label="ground energy")
+    low = float(history["energy_min"].min() / n)
+    high = float(history["energy_mean"].max() / n)
+    axes.set_ylim(low - 0.15 * (high - low), high + 0.25 * (high - low))
+    axes.set(xlabel="gradient step", ylabel="per spin", title="Annealing")
+    axes.legend(frameon=False, fontsize="small")
+    return axes
+
+
+def plot_controls(result: Result, axes: Axes | None = None) -> Axes:
+    """Temperature and transverse field along the anneal, in the units of H, and the entropy per spin in nats."""
+    axes = axes or plt.figure(layout="constrained").add_subplot()
+    history = result.history
+    steps = history["step"].values
+    for name, label, colour in (("temperature", "temperature $T$", _ORANGE), ("field", r"field $\Gamma$", _BLUE)):
+        values = history[name].mean("replica")
+        if bool((values > 0).any()):
+            axes.plot(steps, values, color=colour, label=label)
+    axes.plot(
+        steps, history["entropy"].mean("replica") / result.problem.num_spins, color=_GREY, label="entropy per spin"
+    )
+    axes.set_yscale("log")
+    axes.set(xlabel="gradient step", title="Schedule and entropy")
+    axes.legend(frameon=False, fontsize="small")
+    return axes
+
+
+def plot_energies(result: Result, axes: Axes | None = None) -> Axes:
+    """Histogram of the final samples' energies per spin above the best energy found."""
+    axes = axes or plt.figure(layout="constrained").add_subplot()
+    above = (result.energies - result.best_energy).ravel() / result.problem.num_spins
+    axes.hist(above, bins=40, color=_BLUE)
+    axes.set_yscale("log")
+    axes.set(xlabel="energy per spin above the best", ylabel="samples", title="Final samples")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    return axes
+
+
+def plot_state(result: Result, axes: Axes | None = None) -> Axes:
+    """The best state: on its lattice where the problem has a two-dimensional one, in reading order elsewhere."""
+    axes = axes or plt.figure(layout="constrained").add_subplot()
+    lattice = result.problem.lattice
+    if lattice is not None and len(lattice.shape) == 2:
+        picture = result.best_spins.reshape(lattice.shape).T
+    else:
+        width = int(np.ceil(np.sqrt(result.problem.num_spins)))
+        picture = np.full(width * -(-result.problem.num_spins // width), np.nan)
+        picture[: result.problem.num_spins] = result.best_spins
+        picture = picture.reshape(-1, width)
+    axes.imshow(picture, cmap=_SPINS, vmin=-1, vmax=1, origin="lower", interpolation="nearest")
+    axes.set(xticks=[], yticks=[], title=f"Best state, $E = {result.best_energy:.8g}$")
+    return axes
+
+
+def plot_run(result: Result) -> Figure:
+    """A run on one page: annealing, schedule, final samples and the best state."""
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    plot_annealing(result, axes[0, 0])
+    plot_controls(result, axes[0, 1])
+    plot_energies(result, axes[1, 0])
+    plot_state(result, axes[1, 1])
+    figure.suptitle(f"{result.problem.name}: {result.method}, {result.gradient_steps} steps, seed {result.seed}")
+    return figure
+
+
+def save_figures(result: Result, folder: str | Path) -> list[Path]:
+    """Write the run's page as PNG into `folder`; returns the files."""
+    path = Path(folder) / "run.png"
+    figure = plot_run(result)
+    try:
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
+    finally:
+        plt.close(figure)
+    return [path]
