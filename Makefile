@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)  ## solve a 10x10 spin glass and draw what happened
-	@mkdir -p demo
+	@rm -rf demo && mkdir demo
 	$(BIN)/lehr generate ea --size 10 --seed 3 -o demo/ea.json
 	$(BIN)/lehr solve demo/ea.json --out demo/run
 	@find demo/run -name '*.png' -exec echo 'Picture: {}' \;

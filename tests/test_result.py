@@ -241,8 +241,19 @@ def resign(folder: Path) -> None:
     (folder / "run.json").write_text(json.dumps(run))
 
 
-@pytest.mark.parametrize("attack", ["external", "link", "virtual", "bomb", "objects", "not spins", "shape"])
-def test_a_hostile_run_folder_is_refused(tmp_path, attack):
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        ("external", "`energy` is not an array of its own"),
+        ("virtual", "`energy` is not an array of its own"),
+        ("link", "`energy` lies elsewhere"),
+        ("bomb", "`energy` promises more data"),
+        ("objects", "`energy` holds something else than numbers"),
+        ("not spins", r"`samples` must hold spins \+1 and -1"),
+        ("shape", "must be readable netCDF"),
+    ],
+)
+def test_a_hostile_run_folder_is_refused(tmp_path, attack, message):
     make_result(make_problem()).save(tmp_path)
     (tmp_path / "secret.bin").write_bytes(bytes(240))
     with h5py.File(tmp_path / "samples.nc", "a") as file:
@@ -267,7 +278,7 @@ def test_a_hostile_run_folder_is_refused(tmp_path, attack):
         elif attack == "objects":
             file.create_dataset("energy", data=[["cos\nsystem"] * 40] * 3, dtype=h5py.string_dtype())
     resign(tmp_path)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         Result.load(tmp_path)
     assert "\n" not in str(caught.value)
 
