@@ -16,7 +16,6 @@ ROOMS = [
     "_types",
     "_files",
     "_netcdf",
-    "problem/__init__",
     "problem/base",
     "problem/_arguments",
     "problem/chain",
@@ -24,6 +23,7 @@ ROOMS = [
     "problem/sherrington_kirkpatrick",
     "problem/wishart",
     "problem/newman_moore",
+    "problem/__init__",  # gathers the families
     "problem/pairwise",
     "problem/convert",
     "problem/qubo",
@@ -59,8 +59,6 @@ ROOMS = [
     "cli",
     "__init__",
 ]
-
-PLANNED = {"plot", "cli"}  # listed before they are written
 
 MOST_FILE_LINES = 400
 MOST_FUNCTION_LINES = 60
@@ -104,7 +102,7 @@ def test_every_room_is_listed_once():
     assert len(set(ROOMS)) == len(ROOMS)
     rooms = {room(path) for path in files}
     assert rooms - set(ROOMS) == set(), "add the new module to ROOMS, at its place in the data flow"
-    assert set(ROOMS) - rooms - PLANNED == set(), "ROOMS lists a module that does not exist"
+    assert set(ROOMS) - rooms == set(), "ROOMS lists a module that does not exist"
 
 
 @pytest.mark.parametrize("path", files, ids=room)
@@ -143,7 +141,7 @@ def test_nothing_is_left_for_later(path):
 
 
 def test_few_public_names_and_all_of_them_exist():
-    names = getattr(lehr, "__all__", [])
+    names = lehr.__all__
     assert len(names) <= MOST_PUBLIC_NAMES
     assert len(set(names)) == len(names)
     assert all(hasattr(lehr, name) for name in names)
