@@ -71,6 +71,12 @@ def test_polynomial_round_trip_is_exact(drawn):
     assert content(back) == content(problem)
 
 
+def test_polynomial_keeps_spins_without_terms():
+    problem = Problem.from_terms(4, {(0, 2): 1.0})
+    assert to_polynomial(problem).variables == {0, 1, 2, 3}
+    assert content(from_polynomial(to_polynomial(problem))) == content(problem)
+
+
 @quick
 @given(parts())
 def test_ising_and_graph_round_trips_are_exact(drawn):

@@ -307,7 +307,7 @@ def group(order=2, indices=((0, 1),), coefficients=(1.0,), **more):
         (json_text(offset=True), 6, "True is not a finite"),
         (json_text(offset=10**400), 6, "is not a finite"),
         (json_text(offset=1).replace(": 1\n}", ": 1e400\n}"), 6, "inf is not a finite"),
-        (json_text(offset=1).replace(": 1\n}", f": {HUGE}\n}}"), None, "thousands of digits"),
+        (json_text(offset=1).replace(": 1\n}", f": {HUGE}\n}}"), 1, "thousands of digits"),
         (json_text(ground_energy=[]), 6, "is not a finite"),
         (json_text(name=1), 6, "`name` must be a string"),
         (json_text(labels=["a", "b"]), 6, "list of 3"),

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 import pytest
-from enumeration import all_states, energies, mixed_problem, with_random_params
 from scipy.stats import chisquare
 
+from enumeration import all_states, energies, mixed_problem, with_random_params
 from lehr import InputError, Lattice, Linear, Problem, edwards_anderson, newman_moore, sherrington_kirkpatrick
 from lehr.ansatz import blocks
-from lehr.ansatz.dissection import conditioning_sets, nested_dissection, neighbours
+from lehr.ansatz.dissection import conditioning_sets, neighbours, nested_dissection
 
 ORDERS = {"dissection": None, "given": (3, 0, 5, 1, 4, 2)}
 

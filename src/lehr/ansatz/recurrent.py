@@ -100,6 +100,18 @@ def _onehot(spins: Float[Array, "q m"]) -> Float[Array, "q m 2"]:
     return jnp.stack([spins > 0, spins < 0], axis=-1).astype(spins.dtype)
 
 
+# One dynamic slice for each slot instead of a gather or a scatter-add: XLA keeps them in place and runs them faster.
+def _read(buffer: Float[Array, "slots m d"], slots: Int[Array, " p"]) -> Float[Array, "p m d"]:
+    return jnp.stack([lax.dynamic_index_in_dim(buffer, slot, keepdims=False) for slot in slots])
+
+
+def _add(buffer: Float[Array, "slots m d"], slots: Int[Array, " p"], values: Float[Array, "p m d"]) -> Array:
+    for slot, value in zip(slots, values, strict=True):
+        total = lax.dynamic_index_in_dim(buffer, slot, keepdims=False) + value
+        buffer = lax.dynamic_update_index_in_dim(buffer, total, slot, axis=0)
+    return buffer
+
+
 def _forward(
     cell: Cell, shared: bool, draw: bool, params: Any, slots: Slots, feed: Float[Array, "n m"]
 ) -> tuple[Float[Array, "slots m d"], Float[Array, "n_plus_1 m"], Float[Array, "n m"]]:
@@ -114,7 +126,7 @@ def _forward(
     def advance(carry, site):
         states, spins = carry
         t, own, reads, sees, given = site
-        written, logit = cell(params if shared else own, states[reads], _onehot(spins[sees]))
+        written, logit = cell(params if shared else own, _read(states, reads), _onehot(spins[sees]))
         spin = jnp.where(given < jax.nn.sigmoid(logit), 1.0, -1.0).astype(feed.dtype) if draw else given
         states = lax.dynamic_update_slice_in_dim(states, written, 1 + t * cell.depth, axis=0)
         spins = lax.dynamic_update_index_in_dim(spins, spin, 1 + t, axis=0)
@@ -151,10 +163,10 @@ def _scan_backward(cell, shared, draw, residual, cotangent):
             written, logit = cell(own, read, _onehot(spins[sees]))
             return written, jax.nn.log_sigmoid(spins[1 + t] * logit)
 
-        _, pull = jax.vjp(replay, params if shared else own, states[reads])
+        _, pull = jax.vjp(replay, params if shared else own, _read(states, reads))
         written_bar = lax.dynamic_slice_in_dim(state_bars, 1 + t * cell.depth, cell.depth, axis=0)
         own_bar, read_bar = pull((written_bar, weight))
-        state_bars = state_bars.at[reads].add(read_bar)
+        state_bars = _add(state_bars, reads, read_bar)
         return (state_bars, jax.tree.map(jnp.add, total, own_bar) if shared else None), None if shared else own_bar
 
     start = (jnp.zeros_like(states), jax.tree.map(jnp.zeros_like, params) if shared else None)
@@ -207,7 +219,7 @@ def _flip_chunk(ansatz: Recurrent, drawn: Float[Array, "n m"], copies: int) -> F
         def advance(t, carry):
             states, ratio = carry
             own = params if shared else jax.tree.map(lambda leaf: leaf[t], params)
-            written, logit = cell(own, states[state_slots[t]], _onehot(spins[spin_slots[t]]))
+            written, logit = cell(own, _read(states, state_slots[t]), _onehot(spins[spin_slots[t]]))
             log_prob = jax.nn.log_sigmoid(spins[1 + t] * logit).reshape(copies, rows)
             states = lax.dynamic_update_slice_in_dim(states, written, 1 + t * cell.depth, axis=0)
             return states, ratio + log_prob - base_log_prob[t][None]

@@ -76,8 +76,6 @@ def read_json(source: Source) -> Problem:
         raise source.error(str(fault), _line_of(text, fault)) from None
     except InputError as error:
         raise source.error(str(error)) from None
-    except ValueError:  # Python's limit on the digits of an integer
-        raise source.error("an integer has thousands of digits; correct it") from None
 
 
 def label_to_json(label: Hashable) -> Any:
@@ -113,7 +111,12 @@ def _parsed(text: str) -> Any:
     def not_finite(constant: str) -> NoReturn:
         raise _Fault(f"{constant} is not a finite number; correct it", token=constant)
 
-    return json.loads(text, object_pairs_hook=unique, parse_constant=not_finite)
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=not_finite)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python's limit on the digits of an integer
+        raise _Fault("an integer has thousands of digits; correct it") from None
 
 
 def _problem(data: Any, name: str) -> Problem:
