@@ -210,7 +210,7 @@ def test_sampling_pass_is_the_log_probability_and_its_gradient(name):
 @pytest.mark.parametrize("name", ["2x3-gru-shared-zigzag", "dilated-vanilla-sites-given"])
 def test_gradient_of_log_prob(name):
     ansatz = make(name)
-    states = all_states(len(ansatz.order.sites))
+    states = jnp.asarray(all_states(len(ansatz.order.sites)))
     weights = np.random.default_rng(1).normal(size=states.shape)
     gradient = jax.grad(lambda p: (with_params(ansatz, p).log_prob(states) * weights).sum())(ansatz.params)
     check_gradient(name, ansatz.params, gradient, states, weights)
