@@ -18,8 +18,8 @@ from lehr.problem.base import Problem
 
 _LONGEST_RUN = 48
 # Cost model for merging depths: multiply-adds that one compiled bucket, and one sequential step, are worth.
-_BUCKET_COST = 60_000
-_STEP_COST = 2_000
+_BUCKET_COST = 20_000
+_STEP_COST = 1_000
 
 
 class Closing(eqx.Module):

@@ -40,7 +40,7 @@ def _dense(fan_in: int, fan_out: int) -> dict[str, Initial]:
 
 
 def _affine(params: dict[str, Array], values: Float[Array, "m k"]) -> Float[Array, "m d"]:
-    return matmul(values, params["kernel"]) + params["bias"][None]
+    return jnp.add(matmul(values, params["kernel"]), params["bias"][None])
 
 
 @dataclass(frozen=True)
