@@ -17,18 +17,19 @@ class Preset(NamedTuple):
 def default_settings(problem: Problem, method: str = "vca", ansatz: str = "linear") -> Settings:
     """Lehr's own settings for a problem, a protocol and an ansatz ("linear" or a recurrent one).
 
-    Chosen by time to the ground state on Edwards-Anderson, Sherrington-Kirkpatrick and Newman-Moore instances
-    (`benchmarks/`): a cheap network wants a large learning rate, many short replicas on small problems, and a
-    geometric ramp; large problems want more, smaller steps.
+    Chosen by time to the ground state on Edwards-Anderson, Sherrington-Kirkpatrick, Wishart and Newman-Moore instances
+    (`benchmarks/acceptance.py`): a cheap network wants a large learning rate and a geometric ramp, small problems many
+    short replicas, dense and large ones smaller and more steps.
     """
     if ansatz == "linear":
-        large = problem.num_spins > 500
+        n, dense = problem.num_spins, problem.coupling_matrix is not None
+        steps = 5000 if n > 500 else 2000 if dense else 1000
         return Settings(
             method=method,
-            learning_rate=1e-2 if large else 3e-2,
-            num_warmup_steps=250 if large else 50,
-            num_annealing_steps=4750 if large else 950,
-            replicas=1 if large else 4,
+            learning_rate=1e-2 if dense or n > 500 else 3e-2,
+            num_warmup_steps=steps // 20,
+            num_annealing_steps=steps - steps // 20,
+            replicas=16 if n <= 64 else 8 if dense and n <= 150 else 4 if n <= 500 else 1,
         )
     return Settings(
         method=method,
