@@ -53,7 +53,7 @@ def sum_by_index(values: ArrayLike, index: ArrayLike, size: int) -> ArrayLike:
     total = xp.zeros((*values.shape[:-1], size), values.dtype)
     if xp is jnp:
         return total.at[..., index].add(values)
-    np.add.at(total, (..., index), values)
+    np.add.at(total, (..., np.asarray(index)), values)
     return total
 
 

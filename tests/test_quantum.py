@@ -1,0 +1,59 @@
+"""Variational energies in a transverse field against exact diagonalisation and free fermions."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lehr import RNN2D, Linear, Schedule, TableRamp, newman_moore, random_chain, solve
+
+FIELDS = (2.0, 1.0, 0.5)
+ORACLES = json.loads((Path(__file__).parent / "data/oracles.json").read_text())
+NEWMAN_MOORE = ORACLES["QNM_E0_per_spin_J1_H=(J/2)sum_sss-G*sum_x"]["3"]
+
+
+def _down_in_stairs(hold: int, ramp: int) -> tuple[Schedule, list[slice]]:
+    """A field that goes down from 3 and stands still at each of `FIELDS`; and the last half of each stand."""
+    values, last = [3.0], []
+    for field in FIELDS:
+        values += [*np.linspace(values[-1], field, ramp)[1:], *[field] * hold]
+        last.append(slice(len(values) - 1 - hold // 2, len(values) - 1))
+    return Schedule(None, TableRamp(jnp.asarray(values)), num_annealing_steps=len(values) - 1), last
+
+
+def _free_fermions(couplings: np.ndarray, field: float) -> float:
+    """Ground energy of the open chain -sum J s s - field sum sigma^x: minus the sum of singular values."""
+    matrix = np.diag(np.full(len(couplings) + 1, field)) + np.diag(couplings, 1)
+    return -np.linalg.svd(matrix, compute_uv=False).sum()
+
+
+def _newman_moore():
+    ansatz = RNN2D((3, 3), cell="tensorised", hidden=10, shared=False)
+    exact = [9 * NEWMAN_MOORE[f"{field:g}"] for field in FIELDS]
+    return newman_moore(3), ansatz, {"num_samples": 200, "learning_rate": 3e-3}, exact
+
+
+def _chain():
+    problem = random_chain(12, seed=1)
+    couplings = -np.asarray(problem.terms[0].coefficients)
+    exact = [_free_fermions(couplings, field) for field in FIELDS]
+    return problem, Linear(problem), {"num_samples": 100, "learning_rate": 1e-2}, exact
+
+
+@pytest.mark.parametrize("case", [_newman_moore, _chain])
+def test_variational_energy(case):
+    """Within 1 % of the exact ground energy at every field, and never below it by more than the error bar."""
+    problem, ansatz, settings, exact = case()
+    schedule, stands = _down_in_stairs(hold=400, ramp=150)
+    result = solve(
+        problem, "vqa", ansatz=ansatz, schedule=schedule, seed=1, num_final_samples=10, replicas=1, **settings
+    )
+    energies = result.history.free_energy.values[0]
+    variances = result.history.free_energy_variance.values[0]
+    for field, stand, ground in zip(FIELDS, stands, exact, strict=True):
+        assert np.allclose(result.history.field.values[0, stand], field)
+        error = np.sqrt(variances[stand].mean() / settings["num_samples"] / (stand.stop - stand.start))
+        gap = energies[stand].mean() - ground
+        assert -2 * error < gap < 0.01 * abs(ground)
