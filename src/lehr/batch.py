@@ -11,8 +11,8 @@ from lehr.problem.base import Problem, stack
 
 # Steps of one call of the compiled chunk at most; their records are kept on the device until it returns.
 MOST_STEPS = 256
-# Spins drawn at once for the final samples, over all networks.
-_MOST_SPINS = 2**24
+# Spins drawn at once for the final samples, over all networks; a recurrent ansatz holds some kB of states for each.
+_MOST_SPINS = 2**18
 
 
 class Batch:

@@ -13,7 +13,7 @@ from lehr._types import ArrayLike, Key, LogProb
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.ansatz.blocks import Bucket, block_layout
 from lehr.ansatz.dissection import conditioning_sets, nested_dissection
-from lehr.problem.base import Problem
+from lehr.problem.base import Problem, Terms
 
 
 class LinearParams(eqx.Module):
@@ -27,8 +27,7 @@ class LinearParams(eqx.Module):
 class _Logits(eqx.Module):
     """Everything that makes logits from spins: they are linear in each of its arrays.
 
-    `closing_scale[n + 1]` multiplies the fields of the closing terms of order >= 3, whose coefficients are
-    `coefficients` (one padded zero at the end of each order).
+    `closing_scale[n + 1]` multiplies the fields of the closing terms of order >= 3.
     """
 
     bias: Float[Array, " n1"]
@@ -63,15 +62,16 @@ class Linear(Ansatz):
     params: LinearParams
     order: SiteOrder
     buckets: tuple[Bucket, ...]
-    logits: _Logits
-    coefficients: tuple[Float[ArrayLike, " _"], ...]
+    terms: tuple[Terms, ...]
+    inverse_temperature: Float[ArrayLike, ""]
 
     def __init__(self, problem: Problem, sites: Sequence[int] | Int[ArrayLike, " n"] | None = None):
         sets = conditioning_sets(problem, nested_dissection(problem) if sites is None else np.asarray(sites))
         self.order = sets.order
         self.buckets = block_layout(problem, sets)
         self.params = self.fresh_params(jax.random.key(0))
-        self.logits, self.coefficients = _informed_logits(self, problem, jnp.ones(()))
+        self.terms = problem.terms
+        self.inverse_temperature = np.ones((), self.params.bias.dtype)
 
     @property
     def num_parameters(self) -> int:
@@ -80,59 +80,65 @@ class Linear(Ansatz):
 
     def fresh_params(self, key: Key) -> LinearParams:
         """The parameters before training, w = b = 0 and a = 1; they need no randomness."""
-        n = len(self.order.sites)
-        return LinearParams(jnp.zeros(n), tuple(jnp.zeros(bucket.mask.shape) for bucket in self.buckets), jnp.ones(n))
+        n, dtype = len(self.order.sites), jnp.result_type(float)
+        weights = tuple(np.zeros(bucket.mask.shape, dtype) for bucket in self.buckets)
+        return LinearParams(np.zeros(n, dtype), weights, np.ones(n, dtype))
 
     def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Linear":
         """The ansatz with the coefficients of `problem` and `beta` in its logits."""
-        logits, coefficients = _informed_logits(self, problem, inverse_temperature)
-        return eqx.tree_at(lambda a: (a.logits, a.coefficients), self, (logits, coefficients))
+        return eqx.tree_at(lambda a: (a.terms, a.inverse_temperature), self, (problem.terms, inverse_temperature))
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw samples, one block after the other; see `Ansatz.sample`."""
         n = len(self.order.sites)
-        noise = jax.random.logistic(key, (n + 1, num_samples), self.logits.bias.dtype)
-        drawn, logits = _draw(self.buckets, self.coefficients, self.logits, noise)
+        effective = self._effective()
+        noise = jax.random.logistic(key, (n + 1, num_samples), effective.bias.dtype)
+        drawn, logits = _draw(self.buckets, self._closing_coefficients(), effective, noise)
         return drawn[:n].T[:, self.order.positions], _log_prob(self.order, drawn, logits)
 
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p per spin, all at once; see `Ansatz.log_prob`."""
         drawn = _by_position(self.order, spins)
-        return _log_prob(self.order, drawn, _logits(self.buckets, self.coefficients, self.logits, drawn))
+        return _log_prob(
+            self.order, drawn, _logits(self.buckets, self._closing_coefficients(), self._effective(), drawn)
+        )
 
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
         """ln p(s^i) - ln p(s): only the conditionals that have spin i among their parents are evaluated again."""
         drawn = _by_position(self.order, spins)
-        logits = _logits(self.buckets, self.coefficients, self.logits, drawn)
-        ratio = _flip_own(drawn, logits)
-        for bucket, weights in zip(self.buckets, self.logits.weights, strict=True):
-            ratio = _flip_parents(bucket, weights, self.coefficients, self.logits.closing_scale, drawn, logits, ratio)
+        effective, coefficients = self._effective(), self._closing_coefficients()
+        logits = _logits(self.buckets, coefficients, effective, drawn)
+        ratio = -drawn * logits  # flipping s_i itself: log_sigmoid(-x) - log_sigmoid(x) = -x
+        for bucket, weights in zip(self.buckets, effective.weights, strict=True):
+            ratio = _flip_parents(bucket, weights, coefficients, effective.closing_scale, drawn, logits, ratio)
         return ratio[:-1].T[:, self.order.positions]
 
+    def _effective(self) -> "_Logits":
+        """The weights of the logits, with the pair couplings and fields absorbed."""
+        params, dtype = self.params, jnp.result_type(self.params.bias)
+        scale = -2 * jnp.asarray(self.inverse_temperature, dtype) * params.coupling_scale
+        bias, pairs = jnp.asarray(params.bias), jnp.zeros(1, dtype)
+        for terms in self.terms:
+            if terms.order == 1:
+                at = jnp.asarray(self.order.positions)[terms.indices[:, 0]]
+                bias = bias + scale * jnp.zeros_like(bias).at[at].add(jnp.asarray(terms.coefficients, dtype))
+            elif terms.order == 2:
+                pairs = _padded(terms, dtype)
+        bias, scale = jnp.append(bias, 0), jnp.append(scale, 0)
+        weights = tuple(
+            jnp.where(bucket.mask, free, 0) + scale[bucket.rows][..., None] * pairs[bucket.pairs]
+            for bucket, free in zip(self.buckets, params.weights, strict=True)
+        )
+        return _Logits(bias, weights, scale)
 
-def _informed_logits(ansatz: Linear, problem: Problem, inverse_temperature: Float[Array, ""]):
-    """Effective weights, in which the pair couplings are absorbed, and the coefficients of the other closing terms."""
-    params = ansatz.params
-    dtype = jnp.result_type(params.bias)
-    scale = -2 * inverse_temperature.astype(dtype) * params.coupling_scale
-    bias = jnp.asarray(params.bias)
-    pairs = jnp.zeros(1, dtype)
-    coefficients = []
-    for terms in problem.terms:
-        padded = jnp.append(jnp.asarray(terms.coefficients, dtype), 0)
-        if terms.order == 1:
-            at = jnp.asarray(ansatz.order.positions)[terms.indices[:, 0]]
-            bias = bias + scale * jnp.zeros_like(bias).at[at].add(padded[:-1])
-        elif terms.order == 2:
-            pairs = padded
-        else:
-            coefficients.append(padded)
-    bias, scale = jnp.append(bias, 0), jnp.append(scale, 0)
-    weights = tuple(
-        jnp.where(bucket.mask, free, 0) + scale[bucket.rows][..., None] * pairs[bucket.pairs]
-        for bucket, free in zip(ansatz.buckets, params.weights, strict=True)
-    )
-    return _Logits(bias, weights, scale), tuple(coefficients)
+    def _closing_coefficients(self) -> tuple[Float[Array, " _"], ...]:
+        """Coefficients of the terms of order three and more, by order."""
+        return tuple(_padded(terms, jnp.result_type(self.params.bias)) for terms in self.terms if terms.order > 2)
+
+
+def _padded(terms: Terms, dtype) -> Float[Array, " m1"]:
+    """Coefficients with the zero to which padding points."""
+    return jnp.append(jnp.asarray(terms.coefficients, dtype), 0)
 
 
 def _by_position(order: SiteOrder, spins: Float[Array, "num_samples n"]) -> Float[Array, "n1 num_samples"]:
@@ -230,11 +236,6 @@ def _draw_backward(residuals, cotangents):
 
 
 _draw.defvjp(_draw_forward, _draw_backward)
-
-
-def _flip_own(drawn: Float[Array, "n1 m"], logits: Float[Array, "n1 m"]) -> Float[Array, "n1 m"]:
-    """Change of ln p(s_i | ...) when spin i itself is flipped: log_sigmoid(-x) - log_sigmoid(x) = -x."""
-    return -drawn * logits
 
 
 def _flip_parents(bucket, weights, coefficients, closing_scale, drawn, logits, ratio):
