@@ -22,11 +22,9 @@ HIDDEN = 3
 
 
 @pytest.fixture(autouse=True)
-def _float64():
-    jax.config.update("jax_disable_most_optimizations", True)  # most of the time here goes into compiling
+def _float64(quick_compile):
     with jax.enable_x64(True):
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def randomised(ansatz, seed=0):
