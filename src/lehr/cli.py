@@ -46,11 +46,13 @@ def main() -> None:
     """Run the command line with Lehr's exit codes: 0 success, 2 bad input, 1 internal failure, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        app(prog_name="lehr")
     except InputError as error:
-        _leave(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        _leave("Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint.", INTERRUPTED)
+        _leave(" ".join(str(error).split()), BAD_INPUT)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
+            _leave("Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint.", INTERRUPTED)
+        raise
     except Exception as error:
         if os.environ.get("LEHR_TRACEBACK"):
             raise
@@ -148,8 +150,11 @@ def solve(
         problem = load_problem(file, format)
         results = find(problem, preset=preset, out=out, checkpoint_seconds=checkpoint_seconds, **changes)
     folder = out or resume
-    for result in results if isinstance(results, list) else [results]:
-        print(json.dumps(result.summary()) if as_json else result)
+    if as_json:
+        several = isinstance(results, list)
+        print(json.dumps({"results": [r.summary() for r in results]} if several else results.summary()))
+    else:
+        print(*(results if isinstance(results, list) else [results]), sep="\n")
     if folder is not None and not isinstance(results, list):
         _draw(results, folder)
 

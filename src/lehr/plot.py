@@ -30,9 +30,12 @@ def plot_annealing(result: Result, axes: Axes | None = None) -> Axes:
     axes.plot(steps, history["energy_min"].min("replica") / n, color=_GREY, lw=0.8, label="lowest sample")
     if result.ground_energy is not None:
         axes.axhline(result.ground_energy / n, color="black", ls="--", lw=0.8, label="ground energy")
-    low = float(history["energy_min"].min() / n)
-    high = float(history["energy_mean"].max() / n)
-    axes.set_ylim(low - 0.15 * (high - low), high + 0.25 * (high - low))
+    if steps.size:
+        # The entropy of a hot start would dwarf everything else.
+        low = float(history["energy_min"].min() / n)
+        high = float(history["energy_mean"].max() / n)
+        span = high - low or abs(high) or 1.0
+        axes.set_ylim(low - 0.15 * span, high + 0.25 * span)
     axes.set(xlabel="gradient step", ylabel="per spin", title="Annealing")
     axes.legend(frameon=False, fontsize="small")
     return axes
@@ -43,14 +46,18 @@ def plot_controls(result: Result, axes: Axes | None = None) -> Axes:
     axes = axes or plt.figure(layout="constrained").add_subplot()
     history = result.history
     steps = history["step"].values
-    for name, label, colour in (("temperature", "temperature $T$", _ORANGE), ("field", r"field $\Gamma$", _BLUE)):
-        values = history[name].mean("replica")
-        if bool((values > 0).any()):
-            axes.plot(steps, values, color=colour, label=label)
-    axes.plot(
-        steps, history["entropy"].mean("replica") / result.problem.num_spins, color=_GREY, label="entropy per spin"
+    entropy = history["entropy"].mean("replica") / result.problem.num_spins
+    curves = (
+        (history["temperature"].mean("replica"), "temperature $T$", _ORANGE, False),
+        (history["field"].mean("replica"), r"field $\Gamma$", _BLUE, False),
+        (entropy, "entropy per spin", _GREY, True),
     )
-    axes.set_yscale("log")
+    for values, label, colour, always in curves:
+        positive = bool((values > 0).any())
+        if positive or always:
+            axes.plot(steps, values, color=colour, label=label)
+        if positive:
+            axes.set_yscale("log")
     axes.set(xlabel="gradient step", title="Schedule and entropy")
     axes.legend(frameon=False, fontsize="small")
     return axes

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lehr._files import read_json, write_json
+from lehr._files import one_line, read_json, write_json
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.checkpoint import Checkpoints
@@ -14,6 +14,8 @@ from lehr.result import Result
 
 _RUN = "run.json"
 _PROBLEM = "problem.json"
+# What `solve` needs to find in the spec of a run, and of which type it is.
+_SPEC = {"settings": dict, "several": bool, "custom": list, "history_every": int, "num_problems": int}
 
 
 class RunFolder:
@@ -33,10 +35,13 @@ class RunFolder:
         folder = cls(path, {**spec, "num_problems": len(problems)})
         if (folder.path / _RUN).exists():
             raise InputError(f"Argument `out` must be a folder without a run, but `{folder.path}` holds one.")
-        for problem, instance in zip(problems, folder.instances, strict=True):
-            instance.mkdir(parents=True, exist_ok=True)
-            save_problem(problem, instance / _PROBLEM)
-        folder.set_status("running")
+        try:
+            for problem, instance in zip(problems, folder.instances, strict=True):
+                instance.mkdir(parents=True, exist_ok=True)
+                save_problem(problem, instance / _PROBLEM)
+            folder.set_status("running")
+        except OSError as error:
+            raise InputError(f"Argument `out` must be a folder to write to, but: {one_line(error)}.") from None
         return folder
 
     @classmethod
@@ -44,7 +49,7 @@ class RunFolder:
         """An existing run. Errors: `InputError` where there is none, or one of another version of Lehr."""
         run = read_json(Path(path) / _RUN)
         spec = run.get("spec")
-        if not isinstance(spec, dict) or not isinstance(spec.get("num_problems"), int) or "settings" not in spec:
+        if not isinstance(spec, dict) or any(type(spec.get(name)) is not kind for name, kind in _SPEC.items()):
             raise InputError(f"Argument `folder` must hold a run of `solve`, but `{Path(path) / _RUN}` describes none.")
         if run.get("version") != __version__:
             raise InputError(

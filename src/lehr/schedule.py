@@ -36,7 +36,7 @@ class LinearRamp(Ramp):
 
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
-        return self.start + (self.stop - self.start) * fraction
+        return jnp.asarray(self.start + (self.stop - self.start) * fraction)
 
 
 class GeometricRamp(Ramp):
@@ -51,7 +51,7 @@ class GeometricRamp(Ramp):
 
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
-        return self.start * (self.stop / self.start) ** fraction
+        return jnp.asarray(self.start * (self.stop / self.start) ** fraction)
 
 
 class InverseRamp(Ramp):
@@ -66,7 +66,7 @@ class InverseRamp(Ramp):
 
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
-        return 1 / (1 / self.start + (1 / self.stop - 1 / self.start) * fraction)
+        return jnp.asarray(1 / (1 / self.start + (1 / self.stop - 1 / self.start) * fraction))
 
 
 class TableRamp(Ramp):
@@ -172,8 +172,8 @@ def protocol(
         ("temperature", method in ("vca", "rvqa"), temperature),
         ("field", method in ("vqa", "rvqa"), field),
     ):
-        lowest = min(start, stop)
-        if used and (not lowest >= 0 or not max(start, stop) < float("inf") or (ramp != "linear" and lowest == 0)):
+        allowed = all(0 <= end < float("inf") and (ramp == "linear" or end > 0) for end in (start, stop))
+        if used and not allowed:
             bound = "finite and at least 0" if ramp == "linear" else "finite and above 0 for this ramp"
             raise InputError(f"Argument `{name}` must be {bound}, but it runs from {start} to {stop}.")
         ramps.append(RAMPS[ramp](float(start), float(stop)) if used else None)

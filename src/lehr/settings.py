@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -41,20 +42,34 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("method", "ramp", "dtype"):
-            choices = {"method": METHODS, "ramp": tuple(RAMPS), "dtype": ("float32", "float64")}[name]
+        # The values may come from a command line or from a stranger's run.json: types are checked as well.
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise InputError(
-                    f"Argument `{name}` must be one of {', '.join(choices)}, but it is {getattr(self, name)!r}."
-                )
-        for name, least in _LEAST.items():
+                self._refuse(name, f"one of {', '.join(choices)}")
+        for name, (least, most) in _BOUNDS.items():
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-                raise InputError(f"Argument `{name}` must be an integer of at least {least}, but it is {value!r}.")
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
+                self._refuse(
+                    name, f"an integer of at least {least}" + (f" and at most {most}" if most != _MANY else "")
+                )
+            object.__setattr__(self, name, int(value))
         for name in ("learning_rate", "max_gradient_norm"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"Argument `{name}` must be positive and finite, but it is {value!r}.")
+            absent = value is None and name == "max_gradient_norm"
+            if not absent and (value is None or not _is_number(value) or value <= 0):
+                self._refuse(name, "positive and finite")
+        for name in ("temperature", "transverse_field"):
+            ends = getattr(self, name)
+            if ends is not None:
+                if not isinstance(ends, tuple) or len(ends) != 2 or not all(_is_number(end) for end in ends):
+                    self._refuse(name, "two finite numbers, start and stop")
+                object.__setattr__(self, name, (float(ends[0]), float(ends[1])))
+        for name, kind in (("ansatz", str), ("ansatz_options", Mapping), ("normalise", bool)):
+            if not isinstance(getattr(self, name), kind):
+                self._refuse(name, {str: "a name", Mapping: "a mapping of options", bool: "true or false"}[kind])
+
+    def _refuse(self, name: str, wanted: str) -> None:
+        raise InputError(f"Argument `{name}` must be {wanted}, but it is {getattr(self, name)!r}.")
 
     @property
     def num_steps(self) -> int:
@@ -71,17 +86,28 @@ class Settings:
         if unknown:
             known = ", ".join(f.name for f in fields(self))
             raise InputError(f"Argument `{unknown[0]}` must be a setting, but the settings are: num_steps, {known}.")
-        settings = replace(self, **changes)
+        pairs = {  # JSON has no tuples
+            name: tuple(changes[name])
+            for name in ("temperature", "transverse_field")
+            if isinstance(changes.get(name), list)
+        }
+        settings = replace(self, **{**changes, **pairs})
         return settings if total is None else settings._with_total(total)
 
     def _with_total(self, total: int) -> "Settings":
-        if not isinstance(total, int) or total < 1:
+        if not isinstance(total, int | np.integer) or isinstance(total, bool) or not 1 <= total < _MANY:
             raise InputError(f"Argument `num_steps` must be an integer of at least 1, but it is {total!r}.")
-        warmup = round(total * self.num_warmup_steps / self.num_steps)
-        hold = round(total * self.num_hold_steps / self.num_steps)
-        annealing = max(1, (total - warmup - hold) // self.num_training_steps)
-        warmup = max(0, total - hold - annealing * self.num_training_steps)
-        return replace(self, num_warmup_steps=warmup, num_hold_steps=hold, num_annealing_steps=annealing)
+        training = min(self.num_training_steps, int(total))
+        hold = min(round(total * self.num_hold_steps / self.num_steps), total - training)
+        warmup = min(round(total * self.num_warmup_steps / self.num_steps), total - training - hold)
+        annealing = (total - warmup - hold) // training
+        return replace(
+            self,
+            num_warmup_steps=total - hold - annealing * training,  # with what annealing steps leave over
+            num_hold_steps=hold,
+            num_annealing_steps=annealing,
+            num_training_steps=training,
+        )
 
     def schedule(self, problems: list[Problem]) -> Schedule:
         """The schedule; ranges that were left open are read from the first problem."""
@@ -104,20 +130,28 @@ class Settings:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Settings":
         """Settings from a dict; `InputError` where it holds anything else."""
-        pairs = {name: tuple(content[name]) for name in ("temperature", "transverse_field") if content.get(name)}
-        return cls().changed(**{**content, **pairs})
+        return cls().changed(**content)
 
 
-_LEAST = {
-    "num_warmup_steps": 0,
-    "num_annealing_steps": 1,
-    "num_training_steps": 1,
-    "num_hold_steps": 0,
-    "num_samples": 2,
-    "num_final_samples": 1,
-    "replicas": 1,
-    "seed": 0,
+# Step counts are int32 on the device.
+_MANY = 2**31 - 1
+_BOUNDS = {
+    "num_warmup_steps": (0, _MANY),
+    "num_annealing_steps": (1, _MANY),
+    "num_training_steps": (1, _MANY),
+    "num_hold_steps": (0, _MANY),
+    "num_samples": (2, _MANY),
+    "num_final_samples": (1, _MANY),
+    "replicas": (1, _MANY),
+    "seed": (0, 2**32 - 1),  # JAX drops what lies above in single precision
 }
+_CHOICES = {"method": METHODS, "ramp": tuple(RAMPS), "dtype": ("float32", "float64")}
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, np.integer | np.floating):
+        value = value.item()
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
 
 
 def default_range(problem: Problem) -> tuple[float, float]:

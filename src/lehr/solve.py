@@ -1,15 +1,16 @@
 """Solving: the one training loop, with progress, checkpoints, stopping and resuming."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from lehr._types import InputError
 from lehr.anneal import ADAM, Info, VariationalAnnealing
@@ -178,7 +179,7 @@ def _plan(problems, settings: Settings, ansatz, schedule, optimiser) -> _Plan:
 def _run(plan: _Plan, folder: RunFolder | None, history_every, checkpoint_seconds, progress, callback) -> list[Result]:
     """Train from the newest checkpoint if there is one, draw the final samples, and put the results together."""
     settings = plan.settings
-    with plan.precision():
+    with plan.precision(), _status_kept(folder):
         started = time.perf_counter()
         batch = Batch(plan.annealing, plan.ansatz, plan.problems, replicas=settings.replicas, seed=settings.seed)
         position = _Progress(batch.start(), 0, {}, 0.0)
@@ -221,6 +222,17 @@ def _run(plan: _Plan, folder: RunFolder | None, history_every, checkpoint_second
     return results
 
 
+@contextmanager
+def _status_kept(folder: RunFolder | None) -> Iterator[None]:
+    """Says in `run.json` how a run ended that did not end well."""
+    try:
+        yield
+    except (KeyboardInterrupt, DivergenceError) as error:
+        if folder is not None:
+            folder.set_status("diverged" if isinstance(error, DivergenceError) else "interrupted")
+        raise
+
+
 def _train(plan: _Plan, batch: Batch, position: _Progress, folder, checkpoint_seconds, bar: Bar, callback) -> _Progress:
     """Chunks of steps until the schedule ends or the callback has seen enough."""
     num_steps = plan.annealing.schedule.num_steps
@@ -231,7 +243,7 @@ def _train(plan: _Plan, batch: Batch, position: _Progress, folder, checkpoint_se
             started = time.perf_counter()
             moving, info = batch.advance(position.moving, min(chunk, num_steps - position.step))
             elapsed = time.perf_counter() - started
-            _check_finite(info, position.step, plan.settings, folder)
+            _check_finite(plan, position, moving, info, folder)
             position = _advanced(position, moving, info, elapsed)
             taken = len(info.energy_mean)
             report = _report(plan, position, info, num_steps, taken / elapsed)
@@ -241,10 +253,9 @@ def _train(plan: _Plan, batch: Batch, position: _Progress, folder, checkpoint_se
             if folder is not None and time.monotonic() - saved >= checkpoint_seconds:
                 _save(folder, position)
                 saved = time.monotonic()
-    except (KeyboardInterrupt, DivergenceError) as error:
+    except (KeyboardInterrupt, DivergenceError):
         if folder is not None:
             _save(folder, position)
-            folder.set_status("diverged" if isinstance(error, DivergenceError) else "interrupted")
         raise
     if folder is not None:
         _save(folder, position)
@@ -278,19 +289,34 @@ def _report(plan: _Plan, position: _Progress, info: Info, num_steps: int, steps_
     )
 
 
-def _check_finite(info: Info, step: int, settings: Settings, folder: RunFolder | None) -> None:
-    """Errors: `DivergenceError` at the first step whose free energy or gradient is not finite."""
+def _check_finite(plan: _Plan, position: _Progress, moving: PyTree, info: Info, folder: RunFolder | None) -> None:
+    """Errors: `DivergenceError` at the first step whose free energy, gradient or (at the end of the chunk) parameters
+    are not finite."""
     finite = np.isfinite(info.free_energy) & np.isfinite(info.gradient_norm)
-    if finite.all():
-        return
-    first, network = np.argwhere(~finite)[0]
+    if not finite.all():
+        first, network = np.argwhere(~finite)[0]
+        found = f"free energy {info.free_energy[first, network]}, gradient norm {info.gradient_norm[first, network]}"
+    else:
+        sound = np.asarray(_finite_networks(moving.ansatz))
+        if sound.all():
+            return
+        first, network = len(finite) - 1, int(sound.argmin())
+        found = "its update made the parameters non-finite"
+    custom = "optimiser" in plan.custom
+    rate = "The optimiser's step size" if custom else f"The learning rate {plan.settings.learning_rate}"
+    clip = "clipping the gradient (optax.clip_by_global_norm)" if custom else "max_gradient_norm=1"
     kept = "" if folder is None else f" The last good state is in `{folder.checkpoints.folder}`."
     raise DivergenceError(
-        f"Training became non-finite at step {step + first} (network {network}: "
-        f"free energy {info.free_energy[first, network]}, gradient norm {info.gradient_norm[first, network]}). "
-        f"The learning rate {settings.learning_rate} is probably too large: try a tenth of it, "
-        f"or max_gradient_norm=1, or dtype='float64'.{kept}"
+        f"Training became non-finite at step {position.step + first} (network {network}: {found}). "
+        f"{rate} is probably too large: try a tenth of it, or {clip}, or dtype='float64'.{kept}"
     )
+
+
+@jax.jit
+def _finite_networks(params: PyTree) -> Bool[Array, " networks"]:
+    """Whether all parameters of each network are finite; on the device, for they may be many."""
+    leaves = [jnp.isfinite(leaf).reshape(leaf.shape[0], -1).all(1) for leaf in jax.tree.leaves(params)]
+    return jnp.stack(leaves).all(0)
 
 
 def _history(records: dict[str, np.ndarray], mine: slice, offset: float, every: int) -> dict[str, np.ndarray]:
