@@ -22,7 +22,7 @@ from lehr.problem.base import Problem
 from lehr.problem.bqm_file import BQM_MAGIC, read_bqm_file, write_bqm_file
 from lehr.problem.edge_files import EDGE_FORMATS, read_edges, write_edges
 from lehr.problem.json_format import read_json, write_json
-from lehr.problem.source import Source, read_source, write_atomically
+from lehr.problem.source import Source, read_source, write_whole
 
 FORMATS = ("json", "bqm", *EDGE_FORMATS)
 
@@ -78,7 +78,7 @@ def save_problem(problem: Problem, path: str | os.PathLike, format: str | None =
         raise InputError(f"Argument `format` must be given for {os.fspath(path)}: one of {', '.join(FORMATS)}.")
     writers: dict[str, Callable[[Problem], bytes]] = {"json": write_json, "bqm": write_bqm_file}
     data = writers[format](problem) if format in writers else write_edges(problem, format)
-    write_atomically(path, data)
+    write_whole(path, data)
 
 
 def _check_format(format: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lehr._files import written_whole
 from lehr._types import InputError
 
 MAX_SPINS = 10_000_000
@@ -49,16 +50,14 @@ def read_source(path: str | os.PathLike) -> Source:
         raise source.error(f"cannot be read ({_cause(error)}); check the path and its permissions") from None
 
 
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """Write under a temporary name beside `path` and rename, so that a killed run leaves no half file."""
+def write_whole(path: str | os.PathLike, data: bytes) -> None:
+    """Write the file whole or not at all; what stops it (a missing folder, no permission) is an `InputError`."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        try:
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {target.parent}")
+        with written_whole(target) as temporary:
             temporary.write_bytes(data)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         reason = f"cannot be written ({_cause(error)}); check the folder and its permissions"
         raise Source(str(path), b"").error(reason) from None
