@@ -49,10 +49,11 @@ def main(names: list[str]) -> None:
         result = lehr.solve(problem, preset=name, seed=0, history_every=100)
         residual = (result.mean_energy - ground) / problem.num_spins
         best = result.best_energy - ground
-        seconds = " ".join(f"{part} {value:.0f}" for part, value in result.seconds.items())
+        seconds = " ".join(f"{part} {value:.0f} s" for part, value in result.seconds.items())
+        per_step = 1e3 * result.seconds["train"] / result.gradient_steps
         print(
             f"{name:<14} {problem.name:<32} residual per spin {residual:.2e}, best above ground {abs(best):.1e}, "
-            f"{result.gradient_steps} steps of {1e3 * result.seconds['train'] / result.gradient_steps:.1f} ms, {seconds}",
+            f"{result.gradient_steps} steps of {per_step:.1f} ms, {seconds}",
             flush=True,
         )
 

@@ -46,7 +46,7 @@ def result():
 def alone():
     Product.traces.clear()
     result = quick(**ALONE)
-    assert Product.traces, "a new shape is a new program"
+    assert set(Product.traces) == {16, 20}, "a new shape is a new program, with the samples of a step and of the end"
     return result
 
 
