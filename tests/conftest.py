@@ -8,11 +8,13 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of the tests' time would go into compiling many tiny programs well.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture
-def quick_compile():
-    """Compile with few optimisations, for exact tests of many tiny programs: most of their time goes into compiling."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
+def optimised():
+    """Compile as users do."""
     jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

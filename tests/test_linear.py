@@ -19,7 +19,7 @@ ORDERS = {"dissection": None, "given": (3, 0, 5, 1, 4, 2)}
 
 
 @pytest.fixture(autouse=True)
-def _double(quick_compile):
+def _double():
     with jax.enable_x64(True):
         yield
 

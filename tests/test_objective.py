@@ -48,7 +48,7 @@ def _exact_objective(log_p, controls):
 
 
 @pytest.fixture(params=TOLERANCE)
-def tolerance(request, quick_compile):
+def tolerance(request):
     with jax.enable_x64(request.param == "float64"):
         yield TOLERANCE[request.param]
 

@@ -42,6 +42,7 @@ def _chain():
     return problem, Linear(problem), {"num_samples": 100, "learning_rate": 1e-2}, exact
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("case", [_newman_moore, _chain])
 def test_variational_energy(case):
     """Within 1 % of the exact ground energy at every field, and never below it by more than the error bar."""

@@ -22,7 +22,7 @@ HIDDEN = 3
 
 
 @pytest.fixture(autouse=True)
-def _float64(quick_compile):
+def _float64():
     with jax.enable_x64(True):
         yield
 

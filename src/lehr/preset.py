@@ -33,9 +33,9 @@ def default_settings(problem: Problem, method: str = "vca", ansatz: str = "linea
         )
     return Settings(
         method=method,
-        learning_rate=1e-3,
-        num_warmup_steps=100,
-        num_annealing_steps=1900,
+        learning_rate=3e-3,
+        num_warmup_steps=50,
+        num_annealing_steps=950,
         num_samples=100,
         replicas=2,
     )

@@ -110,8 +110,9 @@ class Settings:
         )
 
     def schedule(self, problems: list[Problem]) -> Schedule:
-        """The schedule; ranges that were left open are read from the first problem."""
-        hot, cold = default_range(problems[0])
+        """The schedule; ranges that were left open are read from the problems, wide enough for all of them."""
+        hots, colds = zip(*map(default_range, problems), strict=True)
+        hot, cold = max(hots), min(colds)
         return protocol(
             self.method,
             temperature=self.temperature or (hot, cold),

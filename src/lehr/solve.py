@@ -116,7 +116,9 @@ def solve(
     else:
         kind = kind_of(problems[0], changes.get("ansatz", "auto") if ansatz is None else ansatz)
         settings = default_settings(problems[0], changes.get("method", "vca"), kind)
-    plan = _plan(problems, settings.changed(**changes), ansatz, schedule, optimiser)
+    settings = settings.changed(**changes)
+    _refuse_unused(settings.method, changes)
+    plan = _plan(problems, settings, ansatz, schedule, optimiser)
     several = not isinstance(problem, Problem)
     spec = {"settings": plan.settings.to_json(), "several": several, "custom": plan.custom}
     folder = None if out is None else RunFolder.create(out, problems, {**spec, "history_every": history_every})
@@ -154,6 +156,13 @@ def resume(
         plan = _plan(found.problems(), settings, ansatz, schedule, optimiser)
         results = _run(plan, found, found.spec["history_every"], checkpoint_seconds, progress, callback)
     return results if found.spec["several"] else results[0]
+
+
+def _refuse_unused(method: str, changes: dict[str, Any]) -> None:
+    """Errors: `InputError` where a range was given for a term that the method does not have."""
+    for name, users in (("temperature", ("vca", "rvqa")), ("transverse_field", ("vqa", "rvqa"))):
+        if changes.get(name) is not None and method not in users:
+            raise InputError(f"Argument `{name}` must be left out for {method}, which has no such term.")
 
 
 def _plan(problems, settings: Settings, ansatz, schedule, optimiser) -> _Plan:

@@ -158,10 +158,16 @@ class Problem(eqx.Module):
         temperature, in the units of H."""
         xp = namespace(self.offset)
         total = xp.zeros(self.num_spins, self.offset.dtype)
+        if not self.num_terms:
+            return total
+        # In units of the largest coefficient, whose square may be beyond single precision.
+        largest = xp.stack([xp.abs(terms.coefficients).max() for terms in self.terms if terms.coefficients.size]).max()
+        largest = xp.where(largest > 0, largest, 1)
         for terms in self.terms:
+            squares = (terms.coefficients / largest) ** 2
             for position in range(terms.order):
-                total = total + sum_by_index(terms.coefficients**2, terms.indices[:, position], self.num_spins)
-        return xp.sqrt(total)
+                total = total + sum_by_index(squares, terms.indices[:, position], self.num_spins)
+        return largest * xp.sqrt(total)
 
     def _checked_spins(self, spins: Spins) -> ArrayLike:
         # Gathers never fail here: JAX clamps an index that is too large, and a row that is too long loses its tail.
