@@ -34,13 +34,13 @@ slow: $(INSTALLED)  ## run the studies that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 check: $(INSTALLED)  ## lint, format, types
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(INSTALLED)  ## format the code
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
 
 clean:  ## remove the demo and the caches
 	rm -rf demo .pytest_cache .ruff_cache .hypothesis

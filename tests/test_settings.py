@@ -11,7 +11,7 @@ from lehr import PRESETS, InputError, Problem, Settings, build_ansatz, newman_mo
 from lehr.preset import default_settings, preset
 from lehr.settings import default_range
 
-# physics.md 1.3 (our setting, after paper A) and 2.5 (paper B, Table I):
+# Paper A, methods, and paper B, Table I:
 # ansatz, cell, shared, d_h, N_s, learning rate, T0 = Gamma0, N_warmup
 TABLE = {
     "a-chain": ("rnn1d", "tensorised", False, 40, 50, 5e-4, 1.0, 1000),
