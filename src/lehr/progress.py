@@ -28,13 +28,14 @@ class Bar:
         show = sys.stderr.isatty() if show is None else show
         self._task = None
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.completed}/{task.total}  {task.fields[status]}"),
+            TextColumn("{task.completed}/{task.total}  {task.fields[status]}", markup=False),
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=Console(stderr=True), disable=not show, transient=True)
-        self._title = title
+        # A stranger named the problem: no control characters, nothing that the terminal cannot encode.
+        self._title = "".join(c if c.isprintable() else "?" for c in title)
 
     def __enter__(self) -> "Bar":
         self._progress.start()
