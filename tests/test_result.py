@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import InputError
 from lehr.problem.base import Lattice, Problem
 from lehr.result import Result
@@ -165,6 +166,59 @@ def test_text_is_a_handful_of_short_lines():
     assert len(text.splitlines()) <= 10
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "ground energy  -10" in text
+
+
+def test_a_strangers_names_cannot_write_on_the_terminal():
+    problem = Problem.from_terms(2, {(0, 1): -1.0}, name="a\x1b[2J\n\ud800b é")
+    text = str(make_result(problem, samples=np.ones((1, 4, 2)), log_probs=None, history=None, ansatz="x\ry"))
+    assert text.splitlines()[0] == "a?[2J??b é: 2 spins, method vca, seed 7"
+    assert "x?y" in text
+    assert text.replace("\n", "").isprintable()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "busy" / "samples.nc").mkdir(parents=True)
+    for folder in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / "busy"):
+        with pytest.raises(InputError, match="cannot be written") as caught:
+            make_result(make_problem()).save(folder)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("energy", [-1e3, "nan", None, "spins"])
+def test_a_best_energy_that_the_spins_do_not_have_is_refused(tmp_path, energy):
+    make_result(make_problem()).save(tmp_path)
+    if energy == "spins":
+        with h5py.File(tmp_path / "samples.nc", "a") as file:
+            file["best_spins"][:] *= np.array([1, -1, 1, 1, 1, 1], dtype=np.int8)
+        resign(tmp_path)
+    else:
+        run = json.loads((tmp_path / "run.json").read_text())
+        run["best_energy"] = float("nan") if energy == "nan" else energy
+        (tmp_path / "run.json").write_text(json.dumps(run))
+    with pytest.raises(InputError, match="must be one that `save` wrote"):
+        Result.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["energy", "log_prob"])
+@pytest.mark.parametrize("dimensions", [("replica", "other"), ("replica",), ("replica", "sample", "spin")])
+def test_arrays_of_other_shapes_are_refused(tmp_path, name, dimensions):
+    make_result(make_problem()).save(tmp_path)
+    arrays = read_dataset(tmp_path / "samples.nc").drop_vars(name)
+    sizes = {**arrays.sizes, "other": 39}
+    arrays[name] = (dimensions, np.zeros([sizes[d] for d in dimensions]))
+    write_dataset(arrays, tmp_path / "samples.nc")
+    resign(tmp_path)
+    with pytest.raises(InputError, match="must be one that `save` wrote"):
+        Result.load(tmp_path)
+
+
+def test_large_terms_that_cancel_are_no_damage(tmp_path):
+    rng = np.random.default_rng(5)
+    problem = Problem.from_terms(40, {(i, j): 1e9 * rng.normal() for i in range(40) for j in range(i)}, offset=1e10)
+    result = make_result(problem, 1, samples=2 * rng.integers(0, 2, (1, 40, 40)) - 1)
+    result.save(tmp_path)
+    assert Result.load(tmp_path).best_energy == result.best_energy
 
 
 @pytest.mark.parametrize("replicas", [1, 3])

@@ -233,7 +233,9 @@ class Result:
             "device": self.device,
         }
         lines = [f"{self.problem.name}: {self.problem.num_spins} spins, method {self.method}, seed {self.seed}"]
-        return "\n".join(lines + [f"  {name:<13}  {value}" for name, value in rows.items() if value])
+        lines += [f"  {name:<13}  {value}" for name, value in rows.items() if value]
+        # A stranger chose the names: no control characters, nothing that a terminal cannot encode.
+        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
     __repr__ = __str__
 
@@ -241,8 +243,14 @@ class Result:
         """Write the run folder: `problem.json`, `history.nc`, `samples.nc`, and last `run.json` with their checksums.
 
         Each file is written whole or not at all. Other files in the folder are left alone.
+        Errors: `InputError` in one line where the folder cannot be written.
         """
-        folder = Path(folder)
+        try:
+            self._write(Path(folder))
+        except OSError as error:
+            raise InputError(f"Folder `{folder}` cannot be written: {one_line(error)}.") from None
+
+    def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         samples = xr.Dataset(
             {
@@ -286,17 +294,18 @@ class Result:
         arrays, history = read_dataset(folder / _SAMPLES), read_dataset(folder / _HISTORY)
         try:
             samples = arrays["samples"].transpose("replica", "sample", "spin").values
-            best = arrays["best_spins"].transpose("spin").values
+            best = _checked_spins("best_spins", arrays["best_spins"].transpose("spin").values, problem.num_spins)
             if history.sizes["replica"] != len(samples):
                 raise ValueError(f"`history` has {history.sizes['replica']} replicas, `samples` {len(samples)}")
+            _check_energy(problem, best, run["best_energy"])
             return cls(
                 problem=problem,
                 method=str(run["method"]),
                 seed=int(run["seed"]),
                 samples=_checked_spins("samples", samples, problem.num_spins),
-                energies=_per_sample(arrays, "energy"),
-                log_probs=_per_sample(arrays, "log_prob") if "log_prob" in arrays else None,
-                best_spins=_checked_spins("best_spins", best, problem.num_spins),
+                energies=_per_sample(arrays, "energy", samples.shape[:2]),
+                log_probs=_per_sample(arrays, "log_prob", samples.shape[:2]) if "log_prob" in arrays else None,
+                best_spins=best,
                 best_energy=float(run["best_energy"]),
                 history=history,
                 gradient_steps=int(run["gradient_steps"]),
@@ -343,8 +352,19 @@ def _checked_log_probs(log_probs: ArrayLike, shape: tuple[int, ...]) -> Float64[
     return array.reshape(shape)
 
 
-def _per_sample(arrays: xr.Dataset, name: str) -> Float64[np.ndarray, "r m"]:
-    return arrays[name].transpose("replica", "sample").values.astype(np.float64)
+def _per_sample(arrays: xr.Dataset, name: str, shape: tuple[int, ...]) -> Float64[np.ndarray, "r m"]:
+    array = arrays[name].transpose("replica", "sample").values.astype(np.float64)
+    if array.shape != shape:
+        raise ValueError(f"`{name}` has shape {array.shape}, but the samples are {shape}")
+    return array
+
+
+def _check_energy(problem: Problem, spins: Int8[np.ndarray, " n"], energy: float) -> None:
+    found = float(problem.energy(spins))
+    # Large terms may cancel: rounding is a matter of their sizes, not of their sum.
+    scale = max(1.0, abs(problem.offset), sum(float(np.abs(t.coefficients).sum()) for t in problem.terms))
+    if not abs(found - energy) <= 1e-9 * scale:
+        raise ValueError(f"`best_spins` have the energy {found:.12g}, but `best_energy` is {energy}")
 
 
 def _history(columns: Mapping[str, ArrayLike], num_replicas: int) -> xr.Dataset:
