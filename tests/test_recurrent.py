@@ -5,12 +5,14 @@ import itertools
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy import stats
 
 from lehr._types import InputError
 from lehr.ansatz import recurrent
+from lehr.ansatz.cells import make_cell
 from lehr.ansatz.dilated import DilatedRNN
 from lehr.ansatz.order import earlier_neighbours, given, raster, zigzag
 from lehr.ansatz.rnn1d import RNN1D
@@ -379,6 +381,32 @@ def test_it_does_not_look_at_the_problem():
 def test_mistakes_are_named(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_activations_have_names():
+    named, given = (RNN1D(3, hidden=2, activation=activation) for activation in ("tanh", jnp.tanh))
+    spins = jnp.array([[1.0, -1.0, 1.0]])
+    np.testing.assert_array_equal(named.log_prob(spins), given.log_prob(spins))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "step"}, "`activation` must be a function or one of elu, .*, but it is 'step'"),
+        ({"activation": 3}, "`activation` must be a function"),
+        ({"hidden": 2.5}, "`hidden` must be an integer of at least 1, but it is 2.5"),
+        ({"hidden": True}, "`hidden` must be an integer"),
+        ({"depth": 1.5}, "`num_layers` must be an integer"),
+    ],
+)
+def test_cells_refuse_what_json_may_hold(change, message):
+    jaxtyping.config.update("jaxtyping_disable", True)  # without the type checks of the tests
+    try:
+        options = {"hidden": 2, "num_states": 1, "num_spins": 1, "activation": "elu", **change}
+        with pytest.raises(InputError, match=message):
+            make_cell("vanilla", **options)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize("build", [lambda: RNN2D((1, 1), hidden=2), lambda: DilatedRNN(1, hidden=2)])

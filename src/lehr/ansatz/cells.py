@@ -22,6 +22,17 @@ from lehr._types import InputError, Key, matmul
 
 Activation = Callable[[Array], Array]
 
+# What the command line and JSON can name; Python can hand over any function.
+ACTIVATIONS: dict[str, Activation] = {
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "tanh": jnp.tanh,
+}
+
 
 @dataclass(frozen=True)
 class Initial:
@@ -175,16 +186,25 @@ _LAYERS = {"vanilla": Vanilla, "gru": GRU, "tensorised": Tensorised}
 
 
 def make_cell(
-    name: str, *, hidden: int, num_states: int, num_spins: int, activation: Activation, depth: int = 1
+    name: str, *, hidden: int, num_states: int, num_spins: int, activation: Activation | str, depth: int = 1
 ) -> Cell:
     """The cell called `name`, reading `num_states` states per layer and `num_spins` spins.
 
-    Errors: `InputError` for an unknown name, for `hidden` below 1, and for a tensorised cell of several layers.
+    `activation` is a function or a name in `ACTIVATIONS`.
+    Errors: `InputError` for an unknown name, for sizes that are no integers of at least 1, and for a tensorised cell
+    of several layers.
     """
+    for argument, value in (("hidden", hidden), ("num_layers", depth)):
+        # The values may come from a command line or from JSON: types are checked as well.
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise InputError(f"Argument `{argument}` must be an integer of at least 1, but it is {value!r}.")
     allowed = [known for known in _LAYERS if depth == 1 or known != "tensorised"]
     if name not in allowed:
         raise InputError(f"Argument `cell` must be one of {', '.join(allowed)}, but it is {name!r}.")
-    if hidden < 1:
-        raise InputError(f"Argument `hidden` must be at least 1, but it is {hidden}.")
+    function = ACTIVATIONS.get(activation) if isinstance(activation, str) else activation
+    if not callable(function):
+        raise InputError(
+            f"Argument `activation` must be a function or one of {', '.join(ACTIVATIONS)}, but it is {activation!r}."
+        )
     widths = [2 * num_spins] + [hidden] * (depth - 1)
-    return Cell(tuple(_LAYERS[name](hidden, num_states, width, activation) for width in widths))
+    return Cell(tuple(_LAYERS[name](hidden, num_states, width, function) for width in widths))

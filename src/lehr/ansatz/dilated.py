@@ -41,7 +41,7 @@ class DilatedRNN(Recurrent):
         hidden: int = 40,
         num_layers: int | None = None,
         shared: bool = False,
-        activation: Activation = jax.nn.elu,
+        activation: Activation | str = jax.nn.elu,
         order: Sequence[int] | ArrayLike | None = None,
         key: Key | None = None,
     ):

@@ -35,7 +35,7 @@ class RNN1D(Recurrent):
         cell: str = "vanilla",
         hidden: int = 40,
         shared: bool = True,
-        activation: Activation = jax.nn.elu,
+        activation: Activation | str = jax.nn.elu,
         order: Sequence[int] | ArrayLike | None = None,
         key: Key | None = None,
     ):

@@ -39,7 +39,7 @@ class RNN2D(Recurrent):
         cell: str = "vanilla",
         hidden: int = 40,
         shared: bool = True,
-        activation: Activation = jax.nn.elu,
+        activation: Activation | str = jax.nn.elu,
         order: str | Sequence[int] | ArrayLike = "zigzag",
         key: Key | None = None,
     ):
