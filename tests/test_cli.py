@@ -19,6 +19,8 @@ from lehr.cli import main
 
 CHAIN = 12
 QUICK = ("--seed", 1, "--replicas", 2, "--samples", 25)  # one compiled program for all
+# Arguments of `lehr.solve` that are no settings, and one that is nothing at all.
+FOREIGN = ("problem", "out", "callback", "schedule", "optimiser", "progress", "preset", "history_every", "a[/b]")
 KEYS = [
     "problem",
     "method",
@@ -142,6 +144,12 @@ def test_generate(call, tmp_path, arguments, expected):
         (["sk", "--size", 5, "--couplings", "pm1"], "`--couplings` must be left out for sk"),
         (["chain", "--size", 5, "--boundary", "open"], "`--boundary` must be left out for chain"),
         (["nm", "--size", 3, "--alpha", 0.5], "`--alpha` must be left out for nm"),
+        (["sk", "--size", 99999999999], "`num_spins` must be at most 20000, so that it fits in memory"),
+        (["chain", "--size", 99999999999], "`num_spins` must be at most 10000000"),
+        (["ea", "--size", "4x99999999999"], "`shape[0] * shape[1]` must be at most 10000000"),
+        (["nm", "--size", 3163], "`shape[0] * shape[1]` must be at most 10000000"),
+        (["nm", "--size", 5000 * "9"], "`--size` must be"),
+        (["wpe", "--size", 20000, "--alpha", 1.5], "`alpha * num_spins**2` must be at most"),
         (["wpe", "--size", 8], "`--alpha` must be given for wpe"),
         (["wpe", "--size", 8, "--alpha", "nan"], "alpha"),
         (["ea", "--size", 4, "--couplings", "cauchy"], "cauchy"),
@@ -271,6 +279,12 @@ def test_internal_failure_is_one_line(call, chain, monkeypatch):
         (["--set", "learning_rate"], "`--set` must look like NAME=VALUE"),
         (["--set", "=3"], "`--set` must look like NAME=VALUE"),
         (["--set", "rate=3"], "`rate` must be a setting"),
+        *[(["--set", f"{name}=1"], f"`{name}` must be a setting") for name in FOREIGN],
+        (["--set", "method=null"], "`method` must be one of"),
+        (["--set", "ansatz=[1]"], "`ansatz` must be one of"),
+        (["--set", "seed=" + 5000 * "9"], "`seed` must be an integer"),
+        (["--ansatz", "rnn1d", "--set", 'ansatz_options={"activation": "step"}'], "`activation` must be a function or"),
+        (["--ansatz", "rnn1d", "--set", 'ansatz_options={"hidden": 2.5}'], "`hidden` must be an integer"),
         (["--set", "learning_rate=fast"], "`learning_rate` must be positive and finite"),
         (["--set", "learning_rate=null"], "`learning_rate` must be positive and finite"),
         (["--set", "learning_rate=NaN"], "`learning_rate` must be positive and finite"),

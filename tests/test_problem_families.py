@@ -349,6 +349,8 @@ def test_names_say_family_size_and_seed():
         (lambda: edwards_anderson(4, seed=2**32), "`seed` must be .* but it is 4294967296"),
         (lambda: sherrington_kirkpatrick(1, seed=1), "`num_spins` must be .* at least 2, but it is 1"),
         (lambda: sherrington_kirkpatrick(5, seed=-3), "`seed` must be .* but it is -3"),
+        (lambda: sherrington_kirkpatrick(20_001, seed=1), "`num_spins` must be at most 20000, so .* but it is 20001"),
+        (lambda: wishart(8, 1e300, seed=1), r"`alpha \* num_spins\*\*2` must be at most"),
         (lambda: wishart(1, 0.5, seed=1), "`num_spins` must be .* at least 2, but it is 1"),
         (lambda: wishart(8, 0.06, seed=1), "`alpha` must be finite and give .* >= 1 .* but it is 0.06 for 8 spins"),
         (lambda: wishart(8, -0.5, seed=1), "`alpha` must be .* but it is -0.5 for 8 spins"),

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from lehr._types import InputError
 from lehr._version import __version__
 
 app = typer.Typer(
-    help=__doc__ and "Ground states of spin glasses, Ising, QUBO and higher-order problems by neural annealing.",
+    help="Ground states of spin glasses, Ising, QUBO and higher-order problems by neural annealing.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -79,27 +80,27 @@ def generate(
     from lehr import problem as problems
     from lehr.problem.io import save_problem
 
+    # Function, the choices it has, and along how many sides its spins can lie.
+    function, allowed, dimensions = {
+        Family.chain: (problems.random_chain, {"seed", "couplings"}, 1),
+        Family.ea: (problems.edwards_anderson, {"seed", "couplings", "boundary"}, 2),
+        Family.sk: (problems.sherrington_kirkpatrick, {"seed"}, 1),
+        Family.wpe: (problems.wishart, {"seed", "alpha"}, 1),
+        Family.nm: (problems.newman_moore, set(), 2),
+    }[family]
     shape = _shape(size)
-    options = {name: value for name, value in (("couplings", couplings), ("boundary", boundary)) if value is not None}
-    allowed = {Family.chain: {"couplings"}, Family.ea: {"couplings", "boundary"}}.get(family, set())
-    for name in sorted((set(options) | ({"alpha"} if alpha is not None else set())) - allowed - {"alpha"}):
-        raise InputError(f"Argument `--{name}` must be left out for {family.value}, which has no such choice.")
-    if alpha is not None and family is not Family.wpe:
-        raise InputError(f"Argument `--alpha` must be left out for {family.value}, which has no such choice.")
-    if family in (Family.chain, Family.sk, Family.wpe) and len(shape) != 1:
+    choices = {"couplings": couplings, "boundary": boundary, "alpha": alpha}
+    options = {name: value for name, value in choices.items() if value is not None}
+    for name in options:
+        if name not in allowed:
+            raise InputError(f"Argument `--{name}` must be left out for {family.value}, which has no such choice.")
+    if family is Family.wpe and alpha is None:
+        raise InputError("Argument `--alpha` must be given for wpe, but it is missing.")
+    if len(shape) > dimensions:
         raise InputError(f"Argument `--size` must be one number for {family.value}, but it is {size}.")
-    if family is Family.chain:
-        made = problems.random_chain(shape[0], seed=seed, **options)
-    elif family is Family.ea:
-        made = problems.edwards_anderson(shape * 2 if len(shape) == 1 else shape, seed=seed, **options)
-    elif family is Family.sk:
-        made = problems.sherrington_kirkpatrick(shape[0], seed=seed)
-    elif family is Family.wpe:
-        if alpha is None:
-            raise InputError("Argument `--alpha` must be given for wpe, but it is missing.")
-        made = problems.wishart(shape[0], alpha, seed=seed)
-    else:
-        made = problems.newman_moore(shape * 2 if len(shape) == 1 else shape)
+    if "seed" in allowed:
+        options["seed"] = seed
+    made = function(shape[0] if len(shape) == 1 else shape, **options)
     save_problem(made, output, format)
     print(f"{made.name}: {made.num_spins} spins, {made.num_terms} terms, written to {output}", file=sys.stderr)
 
@@ -192,22 +193,31 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 def _shape(size: str) -> tuple[int, ...]:
     parts = size.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise InputError(f"Argument `--size` must be a number or two joined by x, like 10 or 8x12, but it is {size!r}.")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+        raise InputError(
+            f"Argument `--size` must be a number or two joined by x, like 10 or 8x12, but it is {size[:40]!r}."
+        )
     return tuple(int(part) for part in parts)
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
     """`NAME=VALUE` settings, their values as JSON where they are JSON and as text elsewhere."""
+    from lehr.settings import Settings
+
+    kinds = {"num_steps": int} | {field.name: field.type for field in fields(Settings)}
     settings = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:
             raise InputError(f"Argument `--set` must look like NAME=VALUE, but it is {pair!r}.")
+        if name not in kinds:
+            raise InputError(f"Argument `{name}` must be a setting, but the settings are: {', '.join(kinds)}.")
         try:
             settings[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             settings[name] = value
+        if kinds[name] is str and not isinstance(settings[name], str):
+            settings[name] = value  # say a method called null
     return settings
 
 

@@ -6,11 +6,17 @@ import numpy as np
 
 from lehr._types import InputError
 
+# What fits into the memory of a large machine, some gigabytes: a slip of the finger is told, not tried.
+MOST_SPINS = 10_000_000
+MOST_DENSE_SPINS = 20_000
 
-def checked_count(name: str, value: int, minimum: int) -> int:
-    """A whole number not below `minimum`."""
+
+def checked_count(name: str, value: int, minimum: int, maximum: int = MOST_SPINS) -> int:
+    """A whole number from `minimum` to `maximum`."""
     if not isinstance(value, int | np.integer) or value < minimum:
         raise InputError(f"Argument `{name}` must be a whole number of at least {minimum}, but it is {value!r}.")
+    if value > maximum:
+        raise InputError(f"Argument `{name}` must be at most {maximum}, so that it fits in memory, but it is {value}.")
     return int(value)
 
 
@@ -36,4 +42,6 @@ def checked_shape(shape: int | Sequence[int]) -> tuple[int, int]:
             f"Argument `shape` must be a side L or two sides (Lx, Ly), whole numbers of at least 1, "
             f"but it is {shape!r}."
         )
-    return int(sides[0]), int(sides[1])
+    rows, columns = int(sides[0]), int(sides[1])
+    checked_count("shape[0] * shape[1]", rows * columns, 1)
+    return rows, columns

@@ -19,7 +19,7 @@ def random_chain(num_spins: int, couplings: str = "uniform01", *, seed: int) -> 
     The ground states are the two states that satisfy every bond, so `ground_energy = -sum_i |J_i|`.
 
     Args:
-        num_spins: N, at least 2.
+        num_spins: N, 2 to 10 million.
         couplings: law of the N - 1 couplings J_i, which set the unit of energy: "uniform01" on [0, 1),
             "uniform" on [-1, 1), or "pm1", +1 or -1 with equal probability.
         seed: seed of the couplings, 0 to 2**32 - 1. With "uniform01" it gives the published instances,
@@ -29,7 +29,7 @@ def random_chain(num_spins: int, couplings: str = "uniform01", *, seed: int) -> 
         The problem; it stores the terms `c = -J` (signs: `lehr._types`) on a lattice of shape (N,).
 
     Raises:
-        InputError: for fewer than 2 spins, an unknown law or a seed out of range.
+        InputError: for too few or too many spins, an unknown law or a seed out of range.
 
     Source: Hibat-Allah et al., Nat. Mach. Intell. 3, 952 (2021), arXiv:2101.10154, Fig. 3 (random Ising chains).
 

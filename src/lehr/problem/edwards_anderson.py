@@ -38,7 +38,8 @@ def edwards_anderson(
         `lehr.exact` for open boundaries.
 
     Raises:
-        InputError: for sides below 1, a single site, an unknown law or boundary, or a seed out of range.
+        InputError: for sides below 1, a single site or more than 10 million, an unknown law or boundary, or a seed out
+            of range.
 
     Source: Edwards and Anderson, J. Phys. F 5, 965 (1975); instances of Hibat-Allah et al., Nat. Mach. Intell. 3,
     952 (2021), arXiv:2101.10154, Fig. 4.

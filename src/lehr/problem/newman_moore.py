@@ -28,7 +28,7 @@ def newman_moore(shape: int | Sequence[int], *, coupling: float = 1.0) -> Proble
         The problem; its terms are `c = +J/2` (signs: `lehr._types`).
 
     Raises:
-        InputError: for sides below 1, or a coupling that is 0, NaN or infinite.
+        InputError: for sides below 1, more than 10 million sites, or a coupling that is 0, NaN or infinite.
 
     Source: Inack, Morawetz and Melko, Condens. Matter 7, 38 (2022), arXiv:2204.11272, Eq. (1), on the sheared square
     torus; Newman and Moore, Phys. Rev. E 60, 5068 (1999).

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from lehr._types import InputError
-from lehr.problem._arguments import checked_count, checked_seed
+from lehr.problem._arguments import MOST_DENSE_SPINS, checked_count, checked_seed
 from lehr.problem.base import Problem
 
 
@@ -16,7 +16,7 @@ def wishart(num_spins: int, alpha: float, *, seed: int) -> Problem:
     `H(s) - ground_energy = |W^T s|^2 / (2 N) >= 0`, which is 0 at s = t and s = -t.
 
     Args:
-        num_spins: N, at least 2.
+        num_spins: N, 2 to 20 000.
         alpha: M / N, positive; M is `alpha * N` rounded to the nearest whole number (halves to even), at least 1.
             Small alpha is hard.
         seed: seed of Z and t, 0 to 2**32 - 1.
@@ -25,7 +25,7 @@ def wishart(num_spins: int, alpha: float, *, seed: int) -> Problem:
         The problem; it stores the terms `c = -J` (signs: `lehr._types`). `ground_energy = -sum W^2 / (2 N)`.
 
     Raises:
-        InputError: for fewer than 2 spins, an alpha that gives no column, or a seed out of range.
+        InputError: for too few or too many spins, an alpha that gives no column, or a seed out of range.
 
     Source: Hamze et al., Phys. Rev. E 101, 052102 (2020), arXiv:1906.00275; used by Hibat-Allah et al., Nat. Mach.
     Intell. 3, 952 (2021), arXiv:2101.10154, Fig. 6, whose instances have t = 1 and other random numbers.
@@ -63,13 +63,14 @@ def _draw(
     num_spins: int, alpha: float, seed: int
 ) -> tuple[Float[np.ndarray, "num_spins columns"], Int8[np.ndarray, " num_spins"]]:
     """`(N I - 1 1^T) Z`, whole numbers in float64 (whose products BLAS multiplies without rounding), and the gauge."""
-    num_spins, seed = checked_count("num_spins", num_spins, 2), checked_seed(seed)
-    columns = round(alpha * num_spins) if np.isfinite(alpha) else 0
+    num_spins, seed = checked_count("num_spins", num_spins, 2, MOST_DENSE_SPINS), checked_seed(seed)
+    columns = round(alpha * num_spins) if np.isfinite(alpha * num_spins) else 0
     if columns < 1:
         raise InputError(
             f"Argument `alpha` must be finite and give alpha * num_spins >= 1 columns after rounding, "
             f"but it is {alpha} for {num_spins} spins."
         )
+    checked_count("alpha * num_spins**2", columns * num_spins, 1, MOST_DENSE_SPINS**2)
     generator = np.random.default_rng(seed)
     signs = 2.0 * generator.integers(0, 2, (num_spins, columns)) - 1
     gauge = (2 * generator.integers(0, 2, num_spins) - 1).astype(np.int8)
