@@ -256,3 +256,23 @@ def test_a_problem_without_spins_is_refused(num_spins):
 def test_duplicates_that_differ_only_in_order_are_refused_in_a_mapping():
     with pytest.raises(InputError, match="each set of spins once"):
         Problem.from_terms(3, {(0, 1): 1.0, (1, 0): 2.0})
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_field_scale_of_coefficients_whose_squares_are_beyond_single_precision(factor):
+    problem = Problem.from_terms(3, {(0, 1): 3.0 * factor, (1, 2): 4.0 * factor})
+    scale = jax.jit(lambda p: p.field_scale())(problem)
+    np.testing.assert_allclose(scale / factor, [3.0, 5.0, 4.0], rtol=1e-6)
+
+
+def test_empty_groups_of_terms_are_no_terms():
+    problem = Problem(3, [(np.array([[0, 1]]), np.array([1.0])), (np.zeros((0, 3), int), np.zeros(0))])
+    assert problem.order == 2
+    assert len(problem.terms) == 1
+
+
+def test_lattice_must_have_a_known_boundary():
+    with pytest.raises(InputError, match="must have the boundary open or periodic, but it is 'cylinder'"):
+        Problem.from_terms(4, {(0, 1): 1.0}, lattice=Lattice((2, 2), "cylinder"))
+    with pytest.raises(InputError, match="as many sites as there are spins"):
+        Problem.from_terms(4, {(0, 1): 1.0}, lattice=Lattice((-2, -2)))

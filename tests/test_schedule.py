@@ -158,3 +158,23 @@ def test_numbers_of_a_schedule_are_leaves():
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.aval == y.aval
     assert jax.tree.structure(Schedule(LinearRamp(2.0, 0.0), None)) != jax.tree.structure(a)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GeometricRamp(1.0, 0.0), "`stop` must be finite and positive"),
+        (lambda: LinearRamp(-1.0, 0.0), "`start` must be finite and at least 0"),
+        (lambda: Schedule(None, None, num_annealing_steps=0), "`num_annealing_steps` must be at least 1"),
+        (lambda: Schedule(None, None, num_training_steps=0), "`num_training_steps` must be at least 1"),
+    ],
+)
+def test_ramps_and_schedules_of_one_s_own_are_checked(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_method_of_a_schedule():
+    ramp = LinearRamp(1.0, 0.0)
+    found = [Schedule(*ramps).method for ramps in ((ramp, None), (None, ramp), (ramp, ramp), (None, None))]
+    assert found == ["vca", "vqa", "rvqa", "cqo"]

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from enumeration import all_states, energies, field_matrix, mixed_problem
-from lehr import DivergenceError, InputError, Problem, Settings, random_chain, solve
+from lehr import RNN1D, DivergenceError, InputError, Linear, Problem, Settings, random_chain, solve
 from product import Product
 
 PROBLEM = mixed_problem(6)
@@ -287,7 +287,7 @@ def test_folder_of_another_run_is_refused(tmp_path, result):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"history_every": 0}, "`history_every` must be at least 1"),
+        ({"history_every": 0}, "`history_every` must be an integer of at least 1"),
         ({"preset": "none"}, "`preset` must be one of"),
         ({"ansatz": "transformer"}, "`ansatz` must be one of auto, linear"),
         ({"ansatz": "rnn2d"}, "needs a two-dimensional lattice"),
@@ -324,3 +324,14 @@ def test_transverse_chain_reaches_the_quantum_ground_state():
     assert (energy > exact - 5 * error).all()
     assert (energy < exact + 0.03 * abs(exact) + 5 * error).all()
     assert (held["energy_mean"].mean() > held["free_energy"].mean()).all()
+
+
+def test_an_ansatz_of_another_problem_is_refused():
+    chain = Problem.from_terms(4, {(0, 1): 1.0, (1, 2): 1.0, (2, 3): 1.0})
+    other = Problem.from_terms(4, {(0, 1): 1.0, (0, 2): 1.0, (2, 3): 1.0})
+    for ansatz, message in (
+        (Linear(other), "must be built for the interactions of the problem"),
+        (RNN1D(5, hidden=2), "must have as many spins as the problem, 4, but it has 5"),
+    ):
+        with pytest.raises(InputError, match=message):
+            solve(chain, ansatz=ansatz)

@@ -3,9 +3,9 @@
 The names below follow the data: problem, ansatz, schedule, annealing, solve, result. Signs and units: `lehr._types`.
 """
 
-from lehr._types import InputError, bits_from_spins, spins_from_bits
+from lehr._types import InputError
 from lehr._version import __version__
-from lehr.anneal import Info, State, VariationalAnnealing
+from lehr.anneal import VariationalAnnealing
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.ansatz.choose import build_ansatz
 from lehr.ansatz.dilated import DilatedRNN
@@ -64,8 +64,6 @@ __all__ = [  # noqa: RUF022 - the order is that of the data flow
     "InverseRamp",
     "TableRamp",
     "VariationalAnnealing",
-    "State",
-    "Info",
     "Settings",
     "PRESETS",
     "solve",
@@ -73,7 +71,5 @@ __all__ = [  # noqa: RUF022 - the order is that of the data flow
     "Result",
     "InputError",
     "DivergenceError",
-    "bits_from_spins",
-    "spins_from_bits",
     "__version__",
 ]

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 ArrayLike: TypeAlias = Array | np.ndarray
@@ -33,6 +34,11 @@ Key: TypeAlias = PRNGKeyArray
 
 class InputError(ValueError):
     """A mistake in what the caller handed over; its message is one line that names the argument and the remedy."""
+
+
+def is_traced(value: Any) -> bool:
+    """Whether only the shape of `value` is known, because a program is being compiled."""
+    return isinstance(value, Tracer)
 
 
 def namespace(array: ArrayLike) -> Any:
@@ -53,7 +59,8 @@ def sum_by_index(values: ArrayLike, index: ArrayLike, size: int) -> ArrayLike:
     total = xp.zeros((*values.shape[:-1], size), values.dtype)
     if xp is jnp:
         return total.at[..., index].add(values)
-    np.add.at(total, (..., np.asarray(index)), values)
+    where: Any = (..., np.asarray(index))
+    np.add.at(total, where, values)
     return total
 
 

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, Key
-from lehr.ansatz.base import Ansatz
+from lehr.ansatz.base import Ansatz, check_fits
 from lehr.objective import advantages, local_values
 from lehr.problem.base import Problem
 from lehr.schedule import Schedule, effective_inverse_temperature
@@ -37,7 +37,8 @@ class Info(eqx.Module):
     """What an observer sees of one step. Energies and free energies are in the units of H, not per spin and without the
     problem's constant offset, which no float32 sum should carry; entropy is
     in nats; `free_energy_variance` is the variance of F_loc over the samples (0 where p is the Boltzmann
-    distribution); `gradient_norm` is in units of the problem's energy scale."""
+    distribution); `gradient_norm` is that of the objective in units of
+    `energy_unit`, divided by the root mean square of the advantages where these are normalised."""
 
     temperature: Float[Array, ""]
     field: Float[Array, ""]
@@ -76,7 +77,11 @@ class VariationalAnnealing(eqx.Module):
     normalise: bool = eqx.field(static=True, default=True)
 
     def init(self, problem: Problem, ansatz: Ansatz, key: Key) -> State:
-        """The state before the first step, with new parameters for the ansatz."""
+        """The state before the first step, with new parameters for the ansatz drawn from `key`.
+
+        Errors: `InputError` where the ansatz was built for another problem.
+        """
+        check_fits(ansatz, problem)
         key, params_key = jax.random.split(key)
         params = ansatz.fresh_params(params_key)
         dtype = jnp.result_type(float)

@@ -11,7 +11,7 @@ from lehr.problem.base import Problem, stack
 
 # Steps of one call of the compiled chunk at most; their records are kept on the device until it returns.
 MOST_STEPS = 256
-# Spins drawn at once for the final samples, over all networks; a recurrent ansatz holds some kB of states for each.
+# Spins that each network draws at once for the final samples; a recurrent ansatz holds some kB of states for each.
 _MOST_SPINS = 2**18
 
 
@@ -20,7 +20,8 @@ class Batch:
 
     What moves from step to step (parameters, optimiser, keys, best states) carries a leading axis, problem-major; the
     tables of the ansatz are shared, and so are the coefficients where there is one problem. Replica r has the key
-    `fold_in(key(seed), r)` for every problem, so a problem's result does not depend on its company.
+    `fold_in(key(seed), r)` for every problem, so under the same schedule a problem's result does not depend on its
+    company.
     """
 
     def __init__(
@@ -28,7 +29,6 @@ class Batch:
     ):
         self.annealing = annealing
         self.ansatz = ansatz
-        self.size = len(problems) * replicas
         self.num_spins = problems[0].num_spins
         several = len(problems) > 1
         problem = stack([p for p in problems for _ in range(replicas)]) if several else problems[0].bare()
@@ -54,7 +54,7 @@ class Batch:
 
     def draw(self, moving: PyTree, num_samples: int):
         """Final samples of every network, in portions: yields (spins[networks, m, N], log_prob[networks, m])."""
-        portion = max(1, min(num_samples, _MOST_SPINS // (self.size * self.num_spins)))
+        portion = max(1, min(num_samples, _MOST_SPINS // self.num_spins))
         for number, start in enumerate(range(0, num_samples, portion)):
             spins, log_prob = jax.device_get(_draw(*self._fixed, moving, jnp.asarray(number), portion))
             wanted = min(portion, num_samples - start)
@@ -91,7 +91,8 @@ def _advance(annealing, ansatz, problem, axis, moving, num_steps: Int[Array, ""]
         state, info = annealing.step(_whole(moving, ansatz, problem))
         return _moving(state), info
 
-    many = jax.vmap(step, in_axes=(0, axis))
+    # The flipped copies of a transverse field fill the memory that they may take: one network after the other.
+    many = _mapped(step, axis, together=annealing.schedule.field is None)
     shapes = jax.eval_shape(many, moving, problem)[1]
     records = jax.tree.map(lambda leaf: jnp.zeros((MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
 
@@ -111,4 +112,13 @@ def _draw(annealing, ansatz, problem, axis, moving, number: Int[Array, ""], num_
         spins, log_prob = annealing.final_samples(state, key, num_samples)
         return spins.astype(jnp.int8), log_prob
 
-    return jax.vmap(one, in_axes=(0, axis))(moving, problem)
+    return _mapped(one, axis, together=False)(moving, problem)
+
+
+def _mapped(function, axis: int | None, *, together: bool):
+    """`function(moving, problem)` for every network, all at once or one after the other."""
+    if together:
+        return jax.vmap(function, in_axes=(0, axis))
+    if axis is None:
+        return lambda moving, problem: jax.lax.map(lambda one: function(one, problem), moving)
+    return lambda moving, problem: jax.lax.map(lambda one: function(*one), (moving, problem))

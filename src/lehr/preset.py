@@ -92,6 +92,7 @@ _DENSE = {
 }
 _SK = {**_DENSE, "ansatz_options": {"hidden": 40, "shared": False}, "num_warmup_steps": 2000}
 _WPE = {**_DENSE, "ansatz_options": {"hidden": 20, "shared": False}, "num_warmup_steps": 1000}
+# Table I also lists a batch size N_b = 10, whose role it does not say, and N_points = 200, which is the landscapes'.
 _NEWMAN_MOORE = {
     "ansatz": "rnn2d",
     "ansatz_options": {"cell": "vanilla", "hidden": 40, "shared": True, "order": "raster"},
@@ -115,6 +116,12 @@ PRESETS: dict[str, Preset] = {
     ),
     "a-sk-vca": Preset(_paper("vca", 2.0, **_SK), f"fig. 6a, Sherrington-Kirkpatrick N = 100 ({_AFTER_A})"),
     "a-wishart-vca": Preset(_paper("vca", 1.0, **_WPE), f"fig. 6b, 6c, Wishart N = 32 ({_AFTER_A})"),
-    "b-vca": Preset(_paper("vca", 10.0, **_NEWMAN_MOORE), "Table I, Newman-Moore, thermal (paper B)"),
-    "b-vqa": Preset(_paper("vqa", 10.0, **_NEWMAN_MOORE), "Table I, Newman-Moore, transverse field (paper B)"),
+    "b-vca": Preset(
+        _paper("vca", 10.0, **_NEWMAN_MOORE),
+        "Table I, Newman-Moore, thermal (paper B)",
+    ),
+    "b-vqa": Preset(
+        _paper("vqa", 10.0, **_NEWMAN_MOORE),
+        "Table I, Newman-Moore, transverse field (paper B)",
+    ),
 }

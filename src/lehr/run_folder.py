@@ -15,7 +15,7 @@ from lehr.result import Result
 _RUN = "run.json"
 _PROBLEM = "problem.json"
 # What `solve` needs to find in the spec of a run, and of which type it is.
-_SPEC = {"settings": dict, "several": bool, "custom": list, "history_every": int, "num_problems": int}
+_SPEC = {"settings": dict, "several": bool, "custom": list, "history_every": int, "num_problems": int, "software": dict}
 
 
 class RunFolder:
@@ -32,7 +32,7 @@ class RunFolder:
     @classmethod
     def create(cls, path: str | Path, problems: list[Problem], spec: Mapping[str, Any]) -> "RunFolder":
         """Write what is about to run. Errors: `InputError` where the folder holds a run already."""
-        folder = cls(path, {**spec, "num_problems": len(problems)})
+        folder = cls(path, spec)
         if (folder.path / _RUN).exists():
             raise InputError(f"Argument `out` must be a folder without a run, but `{folder.path}` holds one.")
         try:

@@ -1,12 +1,13 @@
 """Schedules: temperature and transverse field as functions of the step. The four protocols are schedules."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from lehr._types import ArrayLike, InputError
+from lehr._types import ArrayLike, InputError, is_traced
 
 
 class Controls(eqx.Module):
@@ -24,6 +25,16 @@ class Ramp(eqx.Module):
         """Value at the fraction t."""
 
 
+def _check_ends(ramp: Any, lowest: str) -> None:
+    """Refuse ends that no temperature or field can have; what is traced or stacked is taken as it is."""
+    for name in ("start", "stop"):
+        value = getattr(ramp, name)
+        if is_traced(value) or jnp.ndim(value):
+            continue
+        if not (0 <= value < jnp.inf) or (lowest == "positive" and value == 0):
+            raise InputError(f"Argument `{name}` must be finite and {lowest}, but it is {float(value)}.")
+
+
 class LinearRamp(Ramp):
     """`start + (stop - start) t`, the ramp of both papers (with stop = 0).
 
@@ -33,6 +44,9 @@ class LinearRamp(Ramp):
 
     start: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
     stop: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+
+    def __check_init__(self):
+        _check_ends(self, "at least 0")
 
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
@@ -49,6 +63,9 @@ class GeometricRamp(Ramp):
     start: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
     stop: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
 
+    def __check_init__(self):
+        _check_ends(self, "positive")
+
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
         return jnp.asarray(self.start * (self.stop / self.start) ** fraction)
@@ -63,6 +80,9 @@ class InverseRamp(Ramp):
 
     start: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
     stop: Float[ArrayLike, ""] = eqx.field(converter=jnp.asarray)
+
+    def __check_init__(self):
+        _check_ends(self, "positive")
 
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
@@ -87,6 +107,9 @@ class TableRamp(Ramp):
         return jnp.interp(fraction, jnp.linspace(0, 1, self.values.size), self.values)
 
 
+LEAST_STEPS = {"num_warmup_steps": 0, "num_annealing_steps": 1, "num_training_steps": 1, "num_hold_steps": 0}
+
+
 class Schedule(eqx.Module):
     """Warm-up, then annealing steps of some training steps each, then a hold at the end of the ramps.
 
@@ -108,6 +131,19 @@ class Schedule(eqx.Module):
     num_annealing_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=1000)
     num_training_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=1)
     num_hold_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=0)
+
+    def __check_init__(self):
+        for name, least in LEAST_STEPS.items():
+            value = getattr(self, name)
+            if not is_traced(value) and jnp.ndim(value) == 0 and value < least:
+                raise InputError(f"Argument `{name}` must be at least {least}, but it is {int(value)}.")
+
+    @property
+    def method(self) -> str:
+        """Name of the protocol, by which of the two ramps exist."""
+        if self.temperature is None:
+            return "cqo" if self.field is None else "vqa"
+        return "vca" if self.field is None else "rvqa"
 
     @property
     def num_steps(self) -> int:
@@ -177,8 +213,4 @@ def protocol(
             bound = "finite and at least 0" if ramp == "linear" else "finite and above 0 for this ramp"
             raise InputError(f"Argument `{name}` must be {bound}, but it runs from {start} to {stop}.")
         ramps.append(RAMPS[ramp](float(start), float(stop)) if used else None)
-    for name, number in steps.items():
-        smallest = 0 if name in ("num_warmup_steps", "num_hold_steps") else 1
-        if number < smallest:
-            raise InputError(f"Argument `{name}` must be at least {smallest}, but it is {number}.")
     return Schedule(*ramps, **{name: int(number) for name, number in steps.items()})

@@ -58,6 +58,7 @@ class Settings:
             absent = value is None and name == "max_gradient_norm"
             if not absent and (value is None or not _is_number(value) or value <= 0):
                 self._refuse(name, "positive and finite")
+            object.__setattr__(self, name, None if value is None else float(value))
         for name in ("temperature", "transverse_field"):
             ends = getattr(self, name)
             if ends is not None:

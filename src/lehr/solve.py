@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -14,7 +15,7 @@ from jaxtyping import Array, Bool, PyTree
 
 from lehr._types import InputError
 from lehr.anneal import ADAM, Info, VariationalAnnealing
-from lehr.ansatz.base import Ansatz
+from lehr.ansatz.base import Ansatz, check_fits
 from lehr.ansatz.choose import build_ansatz, kind_of
 from lehr.batch import MOST_STEPS, Batch
 from lehr.preset import default_settings
@@ -102,17 +103,22 @@ def solve(
     >>> result.best_energy, result.samples.shape
     (-2.0, (2, 10, 4))
     """
-    problems = [problem] if isinstance(problem, Problem) else list(problem)
-    if not problems or not all(isinstance(p, Problem) for p in problems):
+    problems = [problem] if isinstance(problem, Problem) else problem
+    if not isinstance(problems, Sequence) or not problems or not all(isinstance(p, Problem) for p in problems):
         raise InputError("Argument `problem` must be a Problem or a sequence of Problems, but it is not.")
-    if history_every < 1:
-        raise InputError(f"Argument `history_every` must be at least 1, but it is {history_every}.")
+    problems = list(problems)
+    if not isinstance(history_every, int) or history_every < 1:
+        raise InputError(f"Argument `history_every` must be an integer of at least 1, but it is {history_every!r}.")
+    if not checkpoint_seconds >= 0:
+        raise InputError(f"Argument `checkpoint_seconds` must be at least 0, but it is {checkpoint_seconds}.")
     if method is not None:
         changes["method"] = method
     if isinstance(ansatz, str):
         changes["ansatz"], ansatz = ansatz, None
     if preset is not None:
         settings = preset_settings(preset)
+        if "ansatz" in changes and changes["ansatz"] != settings.ansatz:
+            changes.setdefault("ansatz_options", {})  # those of the preset belong to another ansatz
     else:
         kind = kind_of(problems[0], changes.get("ansatz", "auto") if ansatz is None else ansatz)
         settings = default_settings(problems[0], changes.get("method", "vca"), kind)
@@ -120,9 +126,16 @@ def solve(
     _refuse_unused(settings.method, changes)
     plan = _plan(problems, settings, ansatz, schedule, optimiser)
     several = not isinstance(problem, Problem)
-    spec = {"settings": plan.settings.to_json(), "several": several, "custom": plan.custom}
-    folder = None if out is None else RunFolder.create(out, problems, {**spec, "history_every": history_every})
-    results = _run(plan, folder, history_every, checkpoint_seconds, progress, callback)
+    spec = {
+        "settings": plan.settings.to_json(),
+        "several": several,
+        "num_problems": len(problems),
+        "custom": plan.custom,
+        "history_every": history_every,
+        "software": {name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
+    }
+    folder = None if out is None else RunFolder.create(out, problems, spec)
+    results = _run(plan, spec, folder, checkpoint_seconds, progress, callback)
     return results if several else results[0]
 
 
@@ -154,7 +167,7 @@ def resume(
                 raise InputError(f"Argument `{name}` must {needed}, but the run in `{folder}` was started otherwise.")
         settings = Settings.from_json(found.spec["settings"])
         plan = _plan(found.problems(), settings, ansatz, schedule, optimiser)
-        results = _run(plan, found, found.spec["history_every"], checkpoint_seconds, progress, callback)
+        results = _run(plan, found.spec, found, checkpoint_seconds, progress, callback)
     return results if found.spec["several"] else results[0]
 
 
@@ -167,10 +180,13 @@ def _refuse_unused(method: str, changes: dict[str, Any]) -> None:
 
 def _plan(problems, settings: Settings, ansatz, schedule, optimiser) -> _Plan:
     given = {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser}
+    if schedule is not None:
+        settings = settings.changed(method=schedule.method)
     with jax.enable_x64(settings.dtype == "float64"):
         if ansatz is None:
             ansatz, description = build_ansatz(problems[0], settings.ansatz, settings.ansatz_options)
         else:
+            check_fits(ansatz, problems[0])
             description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
         clip = settings.max_gradient_norm
         direction = ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
@@ -185,7 +201,9 @@ def _plan(problems, settings: Settings, ansatz, schedule, optimiser) -> _Plan:
     return _Plan(problems, settings, ansatz, description, annealing, custom)
 
 
-def _run(plan: _Plan, folder: RunFolder | None, history_every, checkpoint_seconds, progress, callback) -> list[Result]:
+def _run(
+    plan: _Plan, spec: dict[str, Any], folder: RunFolder | None, checkpoint_seconds, progress, callback
+) -> list[Result]:
     """Train from the newest checkpoint if there is one, draw the final samples, and put the results together."""
     settings = plan.settings
     with plan.precision(), _status_kept(folder):
@@ -218,12 +236,12 @@ def _run(plan: _Plan, folder: RunFolder | None, history_every, checkpoint_second
                 samples=spins[mine],
                 log_probs=log_prob[mine],
                 candidates=np.asarray(position.moving.best_spins)[mine],
-                history=_history(position.records, mine, float(problem.offset), history_every),
+                history=_history(position.records, mine, float(problem.offset), spec["history_every"]),
                 gradient_steps=position.step,
                 seconds=seconds,
                 ansatz=plan.description,
                 device=jax.devices()[0].device_kind,
-                spec={} if folder is None else folder.spec,
+                spec=spec,
             )
         )
     if folder is not None:
@@ -236,9 +254,10 @@ def _status_kept(folder: RunFolder | None) -> Iterator[None]:
     """Says in `run.json` how a run ended that did not end well."""
     try:
         yield
-    except (KeyboardInterrupt, DivergenceError) as error:
+    except BaseException as error:
         if folder is not None:
-            folder.set_status("diverged" if isinstance(error, DivergenceError) else "interrupted")
+            ends = {KeyboardInterrupt: "interrupted", DivergenceError: "diverged"}
+            folder.set_status(ends.get(type(error), "failed"))
         raise
 
 
@@ -262,7 +281,7 @@ def _train(plan: _Plan, batch: Batch, position: _Progress, folder, checkpoint_se
             if folder is not None and time.monotonic() - saved >= checkpoint_seconds:
                 _save(folder, position)
                 saved = time.monotonic()
-    except (KeyboardInterrupt, DivergenceError):
+    except BaseException:
         if folder is not None:
             _save(folder, position)
         raise

@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -58,7 +59,10 @@ class Ansatz(eqx.Module):
 
     @abc.abstractmethod
     def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Ansatz":
-        """The ansatz with the Hamiltonian and the temperature shown to it; one that does not look returns itself."""
+        """The ansatz with the Hamiltonian and the temperature shown to it; one that does not look returns itself.
+
+        Errors: `InputError` where it was built for other interactions.
+        """
 
     @abc.abstractmethod
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
@@ -80,3 +84,15 @@ class Ansatz(eqx.Module):
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+def check_fits(ansatz: Ansatz, problem: Problem) -> None:
+    """Errors: `InputError` where `ansatz` is none, or was built for another problem."""
+    if not isinstance(ansatz, Ansatz):
+        raise InputError(f"Argument `ansatz` must be a name or an Ansatz, but it is {ansatz!r}.")
+    num_sites = ansatz.order.sites.shape[0]
+    if num_sites != problem.num_spins:
+        raise InputError(
+            f"Argument `ansatz` must have as many spins as the problem, {problem.num_spins}, but it has {num_sites}."
+        )
+    ansatz.informed(problem, jnp.ones(()))

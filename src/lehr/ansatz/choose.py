@@ -20,7 +20,7 @@ def build_ansatz(problem: Problem, name: str = "auto", options: Mapping[str, Any
     ansatz does not fit the problem.
 
     >>> build_ansatz(Problem.from_terms(3, {(0, 1): 1.0, (1, 2): 1.0}))[1]
-    'linear (7 parameters): all terms are pairwise, where it is the strongest per second'
+    'linear (8 parameters): all terms are pairwise, where it is the strongest per second'
     """
     options = dict(options or {})
     name, reason = _automatic(problem) if name == "auto" else (name, "as requested")
@@ -44,7 +44,7 @@ def kind_of(problem: Problem, ansatz: str | Ansatz) -> str:
 
 
 def _automatic(problem: Problem) -> tuple[str, str]:
-    """The choice by measured time to the ground state; `benchmarks/ansatz.py` holds the measurements."""
+    """The choice by measured time to the ground state; `benchmarks/ansatz.py` measures it."""
     if problem.order <= 2:
         return "linear", "all terms are pairwise, where it is the strongest per second"
     if problem.lattice is not None and len(problem.lattice.shape) == 2:

@@ -1,6 +1,7 @@
 """The problem: k-local terms, their energy and what a flip costs."""
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -89,18 +90,16 @@ class Problem(eqx.Module):
         if num_spins < 1:
             raise InputError(f"Argument `num_spins` must be at least 1, but it is {num_spins}.")
         self.num_spins = int(num_spins)
-        self.terms = tuple(sorted((_checked(num_spins, *pair) for pair in terms), key=lambda t: t.order))
+        checked = (_checked(num_spins, *pair) for pair in terms)
+        self.terms = tuple(sorted((t for t in checked if t.coefficients.size), key=lambda t: t.order))
         orders = [t.order for t in self.terms]
         if len(set(orders)) != len(orders):
             raise InputError(f"Argument `terms` must hold each order once, but the orders are {orders}.")
         self.offset = np.asarray(_finite("offset", offset))
         self.ground_energy = None if ground_energy is None else np.asarray(_finite("ground_energy", ground_energy))
         self.labels = None if labels is None else _checked_labels(labels, num_spins)
-        if lattice is not None and int(np.prod(lattice.shape)) != num_spins:
-            raise InputError(
-                f"Argument `lattice` must have as many sites as there are spins, "
-                f"but {lattice.shape} is not {num_spins} sites."
-            )
+        if lattice is not None:
+            _check_lattice(lattice, num_spins)
         self.lattice = lattice
         self.name = name
         self.coupling_matrix = _dense_couplings(num_spins, self.terms)
@@ -161,7 +160,7 @@ class Problem(eqx.Module):
         if not self.num_terms:
             return total
         # In units of the largest coefficient, whose square may be beyond single precision.
-        largest = xp.stack([xp.abs(terms.coefficients).max() for terms in self.terms if terms.coefficients.size]).max()
+        largest = xp.stack([xp.abs(terms.coefficients).max() for terms in self.terms]).max()
         largest = xp.where(largest > 0, largest, 1)
         for terms in self.terms:
             squares = (terms.coefficients / largest) ** 2
@@ -212,6 +211,16 @@ def _finite(name: str, value: float) -> float:
     if not np.isfinite(value):
         raise InputError(f"Argument `{name}` must be a finite number, but it is {value}.")
     return float(value)
+
+
+def _check_lattice(lattice: Lattice, num_spins: int) -> None:
+    if min(lattice.shape, default=0) < 1 or math.prod(lattice.shape) != num_spins:
+        raise InputError(
+            f"Argument `lattice` must have as many sites as there are spins, "
+            f"but {lattice.shape} is not {num_spins} sites."
+        )
+    if lattice.boundary not in ("open", "periodic"):
+        raise InputError(f"Argument `lattice` must have the boundary open or periodic, but it is {lattice.boundary!r}.")
 
 
 def _checked_labels(labels: Sequence[Hashable], num_spins: int) -> tuple[Hashable, ...]:
