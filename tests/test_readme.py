@@ -1,0 +1,40 @@
+"""What the README shows can be typed in and works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import lehr
+from lehr.cli import app
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("optimised")
+def test_python_example(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["result"].best_energy == pytest.approx(-70.77779215906)
+    assert lehr.Result.load("runs/ea").best_energy == names["result"].best_energy
+
+
+def test_commands_have_the_options_shown():
+    commands = get_command(app).commands
+    shown = re.findall(r"^lehr (.*?)(?:  +#.*)?$", README, re.MULTILINE)
+    assert len(shown) >= 8
+    for line in shown:
+        name, *words = shlex.split(line)
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_presets_and_files_named_exist():
+    for name in re.findall(r"`([ab]-[a-z0-9]+-[a-z]+)`", README):
+        assert name in lehr.PRESETS
+    for path in re.findall(r"(?:benchmarks|tests|docs)/[\w/]+\.\w+", README):
+        assert (Path(__file__).parent.parent / path).exists()
