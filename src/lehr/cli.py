@@ -177,7 +177,10 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         "packages": {name: version(name) for name in packages},
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
         "kernels": {"active": "xla", "reason": "this version has no compiled kernels of its own"},
-        "presets": {name: preset.description for name, preset in PRESETS.items()},
+        "presets": {
+            name: {"description": preset.description, "settings": preset.settings.to_json()}
+            for name, preset in PRESETS.items()
+        },
     }
     if as_json:
         print(json.dumps(facts))
@@ -187,8 +190,8 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     print("devices   " + ", ".join(facts["devices"]))
     print(f"kernels   {facts['kernels']['active']}: {facts['kernels']['reason']}")
     print("presets")
-    for name, description in facts["presets"].items():
-        print(f"  {name:<14} {description}")
+    for name, preset in PRESETS.items():
+        print(f"  {name:<14} {preset.description}\n{'':17}{preset.settings.outline}")
 
 
 def _shape(size: str) -> tuple[int, ...]:

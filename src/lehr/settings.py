@@ -77,6 +77,20 @@ class Settings:
         """Number of gradient steps, warm-up and hold included."""
         return self.num_warmup_steps + self.num_annealing_steps * self.num_training_steps + self.num_hold_steps
 
+    @property
+    def outline(self) -> str:
+        """The settings that people compare, in one line.
+
+        >>> Settings(temperature=(2.0, 0.0), ansatz="dilated", ansatz_options={"hidden": 40}).outline
+        'T0 2, dilated, d_h 40, 1000 steps, lr 0.03, 64 samples'
+        """
+        hot = self.temperature if self.method in ("vca", "rvqa") else None
+        field = self.transverse_field if self.method in ("vqa", "rvqa") else None
+        starts = [f"{symbol}0 {ends[0]:g}" for symbol, ends in (("T", hot), ("Γ", field)) if ends is not None]
+        width = [f"d_h {self.ansatz_options['hidden']}"] if "hidden" in self.ansatz_options else []
+        steps = [f"{self.num_steps} steps", f"lr {self.learning_rate:g}", f"{self.num_samples} samples"]
+        return ", ".join([*starts, self.ansatz, *width, *steps])
+
     def changed(self, **changes: Any) -> "Settings":
         """The same settings with some values replaced.
 
