@@ -16,27 +16,12 @@ import lehr
 from enumeration import all_states, energies
 from lehr import Result, load_problem
 from lehr.cli import main
+from test_result import SUMMARY_KEYS
 
 CHAIN = 12
 QUICK = ("--seed", 1, "--replicas", 2, "--samples", 25)  # one compiled program for all
 # Arguments of `lehr.solve` that are no settings, and one that is nothing at all.
 FOREIGN = ("problem", "out", "callback", "schedule", "optimiser", "progress", "preset", "history_every", "a[/b]")
-KEYS = [
-    "problem",
-    "method",
-    "seed",
-    "best_energy",
-    "best_spins",
-    "mean_energy",
-    "ground_energy",
-    "residual_per_spin",
-    "num_samples",
-    "num_distinct",
-    "gradient_steps",
-    "seconds",
-    "device",
-    "version",
-]
 
 
 @pytest.fixture
@@ -176,7 +161,7 @@ def test_solve_prints_one_json_object(solved, chain):
     assert code == 0, stderr
     assert len(stdout.splitlines()) == 1
     summary = json.loads(stdout)
-    assert list(summary) == KEYS
+    assert list(summary) == SUMMARY_KEYS
     assert list(summary["problem"]) == ["name", "num_spins"]
     assert sorted(summary["seconds"]) == ["compile", "sample", "train"]
     problem = load_problem(chain)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lehr._types import InputError
 from lehr.problem.base import Problem
-from lehr.schedule import METHODS, RAMPS, Schedule, protocol
+from lehr.schedule import LEAST_STEPS, METHODS, RAMPS, Schedule, protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +152,7 @@ class Settings:
 # Step counts are int32 on the device.
 _MANY = 2**31 - 1
 _BOUNDS = {
-    "num_warmup_steps": (0, _MANY),
-    "num_annealing_steps": (1, _MANY),
-    "num_training_steps": (1, _MANY),
-    "num_hold_steps": (0, _MANY),
+    **{name: (least, _MANY) for name, least in LEAST_STEPS.items()},
     "num_samples": (2, _MANY),
     "num_final_samples": (1, _MANY),
     "replicas": (1, _MANY),
