@@ -32,6 +32,7 @@ ROOMS = [
     "problem/bqm_file",
     "problem/edge_files",
     "problem/io",
+    "exact/__init__",
     "ansatz/__init__",
     "ansatz/base",
     "ansatz/order",
