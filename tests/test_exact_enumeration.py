@@ -122,6 +122,7 @@ def test_rounding_makes_no_levels(small_blocks):
     levels, counts = density_of_states(problem)
     np.testing.assert_allclose(levels, [-0.4, -0.2, 0.4, 1.4, 2.8], atol=1e-14)
     assert counts.tolist() == [70, 112, 56, 16, 2]
+    assert ground_states(problem).number == 70
 
 
 def test_more_levels_than_allowed(small_blocks, monkeypatch):
