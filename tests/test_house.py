@@ -41,6 +41,7 @@ ROOMS = [
     "exact/_lattice",
     "exact/_pairing",
     "exact/matching",
+    "exact/transfer",
     "ansatz/__init__",
     "ansatz/base",
     "ansatz/order",
