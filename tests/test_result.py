@@ -11,6 +11,7 @@ import pytest
 
 from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import InputError
+from lehr.engine import Work
 from lehr.problem.base import Lattice, Problem
 from lehr.result import Result
 
@@ -26,6 +27,8 @@ SUMMARY_KEYS = [
     "num_samples",
     "num_distinct",
     "gradient_steps",
+    "energy_evaluations",
+    "spin_updates",
     "seconds",
     "device",
     "version",
@@ -51,7 +54,7 @@ def make_result(problem: Problem, replicas: int = 3, **changes) -> Result:
         "samples": 2 * rng.integers(0, 2, (replicas, 40, problem.num_spins)) - 1,
         "log_probs": rng.normal(size=(replicas, 40)).astype(np.float32),
         "history": {"step": steps, **columns},
-        "gradient_steps": 50,
+        "work": Work(50, 60, 70),
         "seconds": {"compile": 1.5, "train": 2.25, "sample": 1 / 3},
         "ansatz": "linear",
         "device": "cpu",
@@ -62,13 +65,14 @@ def make_result(problem: Problem, replicas: int = 3, **changes) -> Result:
 
 def assert_same(a: Result, b: Result) -> None:
     assert json.dumps(a.summary()) == json.dumps(b.summary())
-    for name in ("samples", "energies", "log_probs", "best_spins"):
+    for name in ("samples", "energies", "log_probs", "best_spins", "replica_best_energies"):
         x, y = getattr(a, name), getattr(b, name)
         assert (x is None) == (y is None), name
         if x is not None:
             assert x.dtype == y.dtype, name
             np.testing.assert_array_equal(x, y, err_msg=name)
     assert a.history.identical(b.history)
+    assert a.work == b.work
     assert (a.seconds, a.ansatz, a.spec, a.version) == (b.seconds, b.ansatz, b.spec, b.version)
     assert (a.problem.labels, a.problem.lattice, a.problem.name) == (
         b.problem.labels,
@@ -90,18 +94,19 @@ def test_energies_are_the_problems_own():
 def test_energies_do_not_depend_on_the_chunk(monkeypatch):
     problem = make_problem()
     whole = make_result(problem).energies
-    monkeypatch.setattr("lehr.result._CHUNK_NUMBERS", 50)
+    monkeypatch.setattr("lehr.states._CHUNK_NUMBERS", 50)
     np.testing.assert_allclose(make_result(problem).energies, whole, rtol=1e-13)
 
 
-def test_best_may_come_from_the_candidates():
+def test_best_may_come_from_what_was_visited():
     problem = make_problem()
     states = 2 * ((np.arange(64)[:, None] >> np.arange(6)) & 1) - 1
     energies = problem.energy(states)
     ground = states[energies.argmin()]
     worst = states[energies.argmax()]
     samples = np.stack([worst, worst])
-    result = make_result(problem, samples=samples, log_probs=None, candidates=np.stack([worst, ground]), history=None)
+    result = make_result(problem, samples=samples, log_probs=None, visited=ground[None], history=None)
+    assert result.replica_best_energies.tolist() == [result.best_energy]
     np.testing.assert_array_equal(result.best_spins, ground)
     assert result.best_energy == pytest.approx(energies.min(), rel=1e-13)
     assert result.mean_energy == pytest.approx(energies.max(), rel=1e-13)
@@ -345,7 +350,8 @@ def test_a_hostile_run_folder_is_refused(tmp_path, attack, message):
         ({"samples": np.ones((3, 0, 6))}, "`samples` must hold at least one sample"),
         ({"log_probs": np.zeros((40, 3))}, "`log_probs` must have shape"),
         ({"history": {"step": np.arange(4), "field": np.zeros((3, 5))}}, "`field` has shape"),
-        ({"candidates": np.full((1, 6), np.nan)}, r"`candidates` must hold spins"),
+        ({"visited": np.full((1, 6), np.nan)}, r"`visited` must hold spins"),
+        ({"visited": np.ones((2, 6))}, r"`visited` must hold one state of each of 3 replicas"),
     ],
 )
 def test_bad_input_is_one_clear_line(changes, message):

@@ -11,6 +11,7 @@ import pytest
 
 from enumeration import all_states, energies, field_matrix, mixed_problem
 from lehr import RNN1D, DivergenceError, InputError, Linear, Problem, Settings, random_chain, solve
+from lehr.plan import make_plan
 from product import Product
 
 PROBLEM = mixed_problem(6)
@@ -200,8 +201,8 @@ def test_history_may_be_thinned(result):
 def test_gradients_may_be_clipped():
     """The clip stands before Adam and leaves the same direction, with the learning rate outside."""
     settings = Settings(max_gradient_norm=0.5)
-    plan = import_module("lehr.solve")._plan([PROBLEM], settings, ANSATZ, None, None)
-    optimiser, adam = plan.annealing.optimiser, optax.scale_by_adam()
+    annealing = make_plan([PROBLEM], settings, {"ansatz": ANSATZ, "schedule": None, "optimiser": None}).engine.annealing
+    optimiser, adam = annealing.optimiser, optax.scale_by_adam()
     state, expected_state = optimiser.init(ANSATZ.params), adam.init(ANSATZ.params)
     for size in (10.0, 0.1, 3.0):
         gradient = size * jnp.arange(1.0, 7.0) / jnp.linalg.norm(jnp.arange(1.0, 7.0))
@@ -209,7 +210,7 @@ def test_gradients_may_be_clipped():
         clipped = gradient * min(1.0, 0.5 / size)
         expected, expected_state = adam.update(clipped, expected_state)
         np.testing.assert_allclose(update, expected, rtol=1e-5)
-    assert float(plan.annealing.learning_rate) == pytest.approx(settings.learning_rate)
+    assert float(annealing.learning_rate) == pytest.approx(settings.learning_rate)
 
 
 def test_any_optimiser():
@@ -294,7 +295,7 @@ def test_folder_of_another_run_is_refused(tmp_path, result):
         ({"ansatz": "linear", "ansatz_options": {"width": 3}}, "`ansatz_options` must hold options of 'linear'"),
         ({"steps": 10}, "`steps` must be a setting"),
         ({"temperature": (-1.0, 0.0)}, "`temperature` must be finite"),
-        ({"method": "sa"}, "`method` must be one of"),
+        ({"method": "tabu"}, "`method` must be one of"),
     ],
 )
 def test_bad_arguments(changes, message):

@@ -3,19 +3,21 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+import numpy as np
+from jaxtyping import Array, Bool, Int, PyTree
 
-from lehr.anneal import Info, State, VariationalAnnealing, with_params
+from lehr.anneal import State, VariationalAnnealing, with_params
 from lehr.ansatz.base import Ansatz
+from lehr.engine import Engine, Work
 from lehr.problem.base import Problem, stack
 
 # Steps of one call of the compiled chunk at most; their records are kept on the device until it returns.
-MOST_STEPS = 256
+_MOST_STEPS = 256
 # Spins that each network draws at once for the final samples; a recurrent ansatz holds some kB of states for each.
 _MOST_SPINS = 2**18
 
 
-class Batch:
+class Batch(Engine):
     """`num_problems * replicas` independent networks, trained side by side.
 
     What moves from step to step (parameters, optimiser, keys, best states) carries a leading axis, problem-major; the
@@ -24,12 +26,25 @@ class Batch:
     company.
     """
 
+    most_steps, record_every = _MOST_STEPS, 1
+
     def __init__(
-        self, annealing: VariationalAnnealing, ansatz: Ansatz, problems: list[Problem], *, replicas: int, seed: int
+        self,
+        annealing: VariationalAnnealing,
+        ansatz: Ansatz,
+        problems: list[Problem],
+        *,
+        replicas: int,
+        num_final_samples: int,
+        seed: int,
+        description: str = "",
     ):
         self.annealing = annealing
         self.ansatz = ansatz
-        self.num_spins = problems[0].num_spins
+        self.description = description
+        self.device = jax.devices()[0].device_kind
+        self.num_steps = annealing.schedule.num_steps
+        self._replicas, self._num_spins, self._num_final_samples = replicas, problems[0].num_spins, num_final_samples
         several = len(problems) > 1
         problem = stack([p for p in problems for _ in range(replicas)]) if several else problems[0].bare()
         self._fixed = (annealing, ansatz, problem, 0 if several else None)
@@ -46,19 +61,46 @@ class Batch:
         """Compile the chunk of steps."""
         self._advance = _advance.lower(*self._fixed, moving, jnp.zeros((), int)).compile()
 
-    def advance(self, moving: PyTree, num_steps: int) -> tuple[PyTree, Info]:
-        """Take up to `MOST_STEPS` steps; Info carries the axes [num_steps, networks]."""
+    def advance(self, moving: PyTree, num_steps: int) -> tuple[PyTree, dict[str, np.ndarray]]:
+        """Take up to `most_steps` steps; the records of `Info`, [num_steps, networks] each."""
         assert self._advance is not None, "compile first"
         moving, infos = self._advance(*self._fixed, moving, jnp.asarray(num_steps))
-        return moving, jax.tree.map(lambda leaf: leaf[:num_steps], jax.device_get(infos))
+        return moving, {name: np.asarray(values)[:num_steps] for name, values in vars(jax.device_get(infos)).items()}
 
-    def draw(self, moving: PyTree, num_samples: int):
-        """Final samples of every network, in portions: yields (spins[networks, m, N], log_prob[networks, m])."""
-        portion = max(1, min(num_samples, _MOST_SPINS // self.num_spins))
-        for number, start in enumerate(range(0, num_samples, portion)):
-            spins, log_prob = jax.device_get(_draw(*self._fixed, moving, jnp.asarray(number), portion))
-            wanted = min(portion, num_samples - start)
-            yield spins[:, :wanted], log_prob[:, :wanted]
+    def draw(self, moving: PyTree) -> tuple[np.ndarray, np.ndarray]:
+        """Final samples of every network, in portions of bounded memory."""
+        wanted = self._num_final_samples
+        portion = max(1, min(wanted, _MOST_SPINS // self._num_spins))
+        numbers = range(-(-wanted // portion))
+        portions = [jax.device_get(_draw(*self._fixed, moving, jnp.asarray(number), portion)) for number in numbers]
+        spins, log_prob = (np.concatenate(parts, axis=1) for parts in zip(*portions, strict=True))
+        return spins[:, :wanted], log_prob[:, :wanted]
+
+    def work(self, num_steps: int) -> Work:
+        """Samples of all steps and at the end; the flipped copies of a transverse field are not counted."""
+        samples = self._replicas * (num_steps * self.annealing.num_samples + self._num_final_samples)
+        return Work(num_steps, samples, samples * self._num_spins)
+
+    def fault(self, moving: PyTree, records: dict[str, np.ndarray]) -> tuple[int, str] | None:
+        """The first step whose free energy, gradient or (at the end of the chunk) parameters are not finite."""
+        finite = np.isfinite(records["free_energy"]) & np.isfinite(records["gradient_norm"])
+        if not finite.all():
+            first, network = np.argwhere(~finite)[0]
+            found = ", ".join(
+                f"{name.replace('_', ' ')} {records[name][first, network]}" for name in ("free_energy", "gradient_norm")
+            )
+            return int(first), f"network {network}: {found}"
+        sound = np.asarray(_finite_networks(moving.ansatz))
+        if sound.all():
+            return None
+        return len(finite) - 1, f"network {int(sound.argmin())}: its update made the parameters non-finite"
+
+
+@jax.jit
+def _finite_networks(params: PyTree) -> Bool[Array, " networks"]:
+    """Whether all parameters of each network are finite; on the device, for they may be many."""
+    leaves = [jnp.isfinite(leaf).reshape(leaf.shape[0], -1).all(1) for leaf in jax.tree.leaves(params)]
+    return jnp.stack(leaves).all(0)
 
 
 def _moving(state: State) -> PyTree:
@@ -94,7 +136,7 @@ def _advance(annealing, ansatz, problem, axis, moving, num_steps: Int[Array, ""]
     # The flipped copies of a transverse field fill the memory that they may take: one network after the other.
     many = _mapped(step, axis, together=annealing.schedule.field is None)
     shapes = jax.eval_shape(many, moving, problem)[1]
-    records = jax.tree.map(lambda leaf: jnp.zeros((MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
+    records = jax.tree.map(lambda leaf: jnp.zeros((_MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
 
     def body(i, carry):
         moving, records = carry

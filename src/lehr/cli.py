@@ -35,12 +35,16 @@ class Family(StrEnum):
 
 
 class Method(StrEnum):
-    """The four protocols."""
+    """The four protocols, and the baselines."""
 
     vca = "vca"
     vqa = "vqa"
     rvqa = "rvqa"
     cqo = "cqo"
+    sa = "sa"
+    sqa = "sqa"
+    pt = "pt"
+    metropolis = "metropolis"
 
 
 def main() -> None:
@@ -108,12 +112,12 @@ def generate(
 @app.command()
 def solve(
     file: Annotated[Path | None, typer.Argument(help="Problem file (left out with --resume).")] = None,
-    method: Annotated[Method | None, typer.Option(help="Protocol; vca unless the preset says otherwise.")] = None,
+    method: Annotated[Method | None, typer.Option(help="vca unless the preset says otherwise.")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings; `lehr info` lists them.")] = None,
     ansatz: Annotated[str | None, typer.Option(help="auto, linear, rnn1d, rnn2d or dilated.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps in all.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Gradient steps or sweeps in all.")] = None,
     samples: Annotated[int | None, typer.Option(help="Final samples of each replica.")] = None,
-    replicas: Annotated[int | None, typer.Option(help="Independent networks.")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Independent networks or reads.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     temperature: Annotated[tuple[float, float] | None, typer.Option(help="Start and stop.", metavar="T T")] = None,
     field: Annotated[tuple[float, float] | None, typer.Option(help="Start and stop.", metavar="G G")] = None,
@@ -205,9 +209,12 @@ def _shape(size: str) -> tuple[int, ...]:
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
     """`NAME=VALUE` settings, their values as JSON where they are JSON and as text elsewhere."""
+    from lehr.baseline.settings import BaselineSettings
     from lehr.settings import Settings
 
-    kinds = {"num_steps": int} | {field.name: field.type for field in fields(Settings)}
+    kinds = {"num_steps": int} | {
+        field.name: field.type for kind in (BaselineSettings, Settings) for field in fields(kind)
+    }
     settings = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")

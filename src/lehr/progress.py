@@ -15,7 +15,7 @@ class Report(NamedTuple):
     num_steps: int
     temperature: float
     field: float
-    free_energy: float
+    free_energy: float | None  # None where there is no p(s)
     energy: float
     best_energy: float
     steps_per_second: float
@@ -48,8 +48,10 @@ class Bar:
         """Show where the run stands."""
         controls: Mapping[str, float] = {"T": report.temperature, "Γ": report.field}
         shown = [f"{name} {value:.3g}" for name, value in controls.items() if value]
+        if report.free_energy is not None:
+            shown.append(f" F {report.free_energy:.6g}")
         status = (
-            f"{' '.join(shown)}  F {report.free_energy:.6g}  E {report.energy:.6g}  best {report.best_energy:.9g}  "
+            f"{' '.join(shown)}  E {report.energy:.6g}  best {report.best_energy:.9g}  "
             f"{report.steps_per_second:.3g} steps/s"
         )
         if self._task is None:

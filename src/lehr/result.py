@@ -16,13 +16,13 @@ from lehr._files import one_line, read_json, sha256, write_json
 from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import ArrayLike, InputError
 from lehr._version import __version__
+from lehr.engine import Work
 from lehr.problem.base import Problem
 from lehr.problem.io import load_problem, save_problem
+from lehr.states import checked_states, energies_of, grouped
 
-_FORMAT = 1
+_FORMAT = 2
 _PROBLEM, _HISTORY, _SAMPLES, _RUN = "problem.json", "history.nc", "samples.nc", "run.json"
-# Numbers held at once while energies are re-evaluated: 32 MB for each intermediate array.
-_CHUNK_NUMBERS = 2**22
 
 
 class Distinct(NamedTuple):
@@ -39,8 +39,10 @@ class Result:
 
     `samples` [R, M, N] are the final ±1 samples of R replicas, with `energies` [R, M] and `log_probs` [R, M] (ln p of
     the replica that drew them, in nats; None for methods that have no p). `best_spins` [N] is the best state among the
-    samples and everything visited on the way. `history` has dimensions (replica, step). `seconds` says where the time
-    went: compile, train, sample. `spec` is a JSON-able dict of all that is needed to make the run again.
+    samples and everything visited on the way, `replica_best_energies` [R] are the lowest energies that each replica
+    has met. `work` counts gradient steps, energy evaluations and spin updates. `history` has dimensions (replica,
+    step). `seconds` says where the time went: compile, train, sample. `spec` is a JSON-able dict of all that is needed
+    to make the run again.
 
     Build one by `assemble`, read one by `load`:
 
@@ -61,8 +63,9 @@ class Result:
     log_probs: Float64[np.ndarray, "r m"] | None
     best_spins: Int8[np.ndarray, " n"]
     best_energy: float
+    replica_best_energies: Float64[np.ndarray, " r"]
     history: xr.Dataset
-    gradient_steps: int
+    work: Work
     seconds: Mapping[str, float]
     ansatz: str
     device: str
@@ -78,9 +81,9 @@ class Result:
         seed: int,
         samples: ArrayLike,
         log_probs: ArrayLike | None = None,
-        candidates: ArrayLike | None = None,
+        visited: ArrayLike | None = None,
         history: Mapping[str, ArrayLike] | None = None,
-        gradient_steps: int = 0,
+        work: Work | None = None,
         seconds: Mapping[str, float] | None = None,
         ansatz: str = "",
         device: str = "",
@@ -88,37 +91,44 @@ class Result:
     ) -> "Result":
         """Evaluate `samples` (±1, [R, M, N], or [M, N] for one replica) and put the result together.
 
-        `log_probs` [R, M] are ln p(s) of each sample. `candidates` [K, N] are states met on the way (say each
-        replica's best): the best of them and of the samples is kept. `history` maps names to [R, S] arrays and "step"
-        to the S steps they were recorded at. Energies of equal states are equal to the last bit.
+        `log_probs` [R, M] are ln p(s) of each sample. `visited` [R, N] is the best state that each
+        replica met on the way: the best of them and of the samples is kept. `history` maps names to [R, S] arrays and
+        "step" to the S steps they were recorded at. Energies of equal states are equal to the last bit.
 
         Errors: `InputError` where spins are not ±1 or shapes disagree.
         """
-        spins = _checked_spins("samples", samples, problem.num_spins)
+        spins = checked_states("samples", samples, problem.num_spins)
         if spins.ndim == 1 or spins.size == 0:
             raise InputError(f"Argument `samples` must hold at least one sample, but its shape is {spins.shape}.")
         spins = spins.reshape(-1, *spins.shape[-2:])
         flat = spins.reshape(-1, problem.num_spins)
-        first, inverse, _ = _group(flat)
-        energies = _energies(problem, flat, first)
-        lowest = first[energies.argmin()]
-        best_spins, best_energy = flat[lowest].copy(), float(energies.min())
-        if candidates is not None:
-            met = _checked_spins("candidates", candidates, problem.num_spins).reshape(-1, problem.num_spins)
-            met_energies = _energies(problem, met, np.arange(len(met)))
-            if len(met) and met_energies.min() < best_energy:
-                best_spins, best_energy = met[met_energies.argmin()].copy(), float(met_energies.min())
+        first, inverse, _ = grouped(flat)
+        energies = energies_of(problem, flat, first)
+        sample_energies = energies[inverse].reshape(spins.shape[:2])
+        states, state_energies = spins, sample_energies
+        if visited is not None:
+            met = checked_states("visited", visited, problem.num_spins)
+            if met.shape != (len(spins), problem.num_spins):
+                raise InputError(
+                    f"Argument `visited` must hold one state of each of {len(spins)} replicas, "
+                    f"but its shape is {met.shape}."
+                )
+            states = np.concatenate([spins, met[:, None]], axis=1)
+            met_energies = energies_of(problem, met, np.arange(len(met)))
+            state_energies = np.concatenate([sample_energies, met_energies[:, None]], axis=1)
+        replica, lowest = np.unravel_index(state_energies.argmin(), state_energies.shape)
         return cls(
             problem=problem,
             method=method,
             seed=int(seed),
             samples=spins,
-            energies=energies[inverse].reshape(spins.shape[:2]),
+            energies=sample_energies,
             log_probs=None if log_probs is None else _checked_log_probs(log_probs, spins.shape[:2]),
-            best_spins=best_spins,
-            best_energy=best_energy,
+            best_spins=states[replica, lowest].copy(),
+            best_energy=float(state_energies[replica, lowest]),
+            replica_best_energies=state_energies.min(axis=1),
             history=_history(history or {}, len(spins)),
-            gradient_steps=int(gradient_steps),
+            work=work or Work(),
             seconds={name: float(value) for name, value in (seconds or {}).items()},
             ansatz=ansatz,
             device=device,
@@ -143,6 +153,11 @@ class Result:
         return None if ground is None else (self.mean_energy - ground) / self.problem.num_spins
 
     @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of each replica; 0 for methods that train nothing."""
+        return self.work.gradient_steps
+
+    @property
     def num_samples(self) -> int:
         """Number of samples, all replicas together."""
         return self.energies.size
@@ -154,7 +169,7 @@ class Result:
 
     @cached_property
     def _groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _group(self.samples.reshape(-1, self.problem.num_spins))
+        return grouped(self.samples.reshape(-1, self.problem.num_spins))
 
     def distinct(self) -> Distinct:
         """The distinct states among all samples, by increasing energy: (spins [K, N], energies [K], counts [K])."""
@@ -171,7 +186,7 @@ class Result:
         (ln p under the replica that drew the row). `info` tells the method, the seed and the timing in nanoseconds.
         """
         started = time.perf_counter_ns()
-        rows = [(replica, *_group(spins)) for replica, spins in enumerate(self.samples)]
+        rows = [(replica, *grouped(spins)) for replica, spins in enumerate(self.samples)]
         replica = np.concatenate([np.full(len(first), number) for number, first, _, _ in rows])
         sample = np.concatenate([first for _, first, _, _ in rows])
         counts = np.concatenate([counts for *_, counts in rows])
@@ -210,7 +225,7 @@ class Result:
             "residual_per_spin": self.residual_per_spin,
             "num_samples": self.num_samples,
             "num_distinct": self.num_distinct,
-            "gradient_steps": self.gradient_steps,
+            **self.work._asdict(),
             "seconds": {name: self.seconds.get(name, 0.0) for name in ("compile", "train", "sample")},
             "device": self.device,
             "version": self.version,
@@ -257,6 +272,7 @@ class Result:
                 "samples": (("replica", "sample", "spin"), self.samples),
                 "energy": (("replica", "sample"), self.energies),
                 "best_spins": (("spin",), self.best_spins),
+                "replica_best_energy": (("replica",), self.replica_best_energies),
             }
         )
         if self.log_probs is not None:
@@ -294,7 +310,7 @@ class Result:
         arrays, history = read_dataset(folder / _SAMPLES), read_dataset(folder / _HISTORY)
         try:
             samples = arrays["samples"].transpose("replica", "sample", "spin").values
-            best = _checked_spins("best_spins", arrays["best_spins"].transpose("spin").values, problem.num_spins)
+            best = checked_states("best_spins", arrays["best_spins"].transpose("spin").values, problem.num_spins)
             if history.sizes["replica"] != len(samples):
                 raise ValueError(f"`history` has {history.sizes['replica']} replicas, `samples` {len(samples)}")
             _check_energy(problem, best, run["best_energy"])
@@ -302,13 +318,14 @@ class Result:
                 problem=problem,
                 method=str(run["method"]),
                 seed=int(run["seed"]),
-                samples=_checked_spins("samples", samples, problem.num_spins),
+                samples=checked_states("samples", samples, problem.num_spins),
                 energies=_per_sample(arrays, "energy", samples.shape[:2]),
                 log_probs=_per_sample(arrays, "log_prob", samples.shape[:2]) if "log_prob" in arrays else None,
                 best_spins=best,
                 best_energy=float(run["best_energy"]),
+                replica_best_energies=_per_replica(arrays, "replica_best_energy", len(samples)),
                 history=history,
-                gradient_steps=int(run["gradient_steps"]),
+                work=Work(*(int(run[name]) for name in Work._fields)),
                 seconds={str(name): float(value) for name, value in run["seconds"].items()},
                 ansatz=str(run["ansatz"]),
                 device=str(run["device"]),
@@ -317,32 +334,6 @@ class Result:
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"Run folder `{folder}` must be one that `save` wrote, but: {one_line(error)}.") from None
-
-
-def _group(spins: Int8[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Equal rows: (index of the first of each, to which group each row belongs, size of each)."""
-    packed = np.packbits(spins > 0, axis=1)
-    # One opaque item per row: a million rows of a hundred spins sort in less than a second.
-    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
-    _, first, inverse, counts = np.unique(rows, return_index=True, return_inverse=True, return_counts=True)
-    return first, inverse, counts
-
-
-def _energies(problem: Problem, spins: Int8[np.ndarray, "m n"], rows: np.ndarray) -> Float64[np.ndarray, " k"]:
-    """Energies of the given rows, in pieces of bounded memory."""
-    sparse = [len(t.coefficients) for t in problem.terms if t.order != 2 or problem.coupling_matrix is None]
-    piece = max(1, _CHUNK_NUMBERS // max([problem.num_spins, *sparse]))
-    energies = [problem.energy(spins[rows[start : start + piece]]) for start in range(0, len(rows), piece)]
-    return np.concatenate([*energies, np.zeros(0)])
-
-
-def _checked_spins(name: str, spins: ArrayLike, num_spins: int) -> Int8[np.ndarray, "*batch n"]:
-    spins = np.asarray(spins)
-    if spins.ndim not in (1, 2, 3) or spins.shape[-1] != num_spins:
-        raise InputError(f"Argument `{name}` must hold {num_spins} spins per state, but its shape is {spins.shape}.")
-    if not ((spins == 1) | (spins == -1)).all():
-        raise InputError(f"Argument `{name}` must hold spins +1 and -1, but it holds other numbers.")
-    return spins.astype(np.int8)
 
 
 def _checked_log_probs(log_probs: ArrayLike, shape: tuple[int, ...]) -> Float64[np.ndarray, "r m"]:
@@ -356,6 +347,13 @@ def _per_sample(arrays: xr.Dataset, name: str, shape: tuple[int, ...]) -> Float6
     array = arrays[name].transpose("replica", "sample").values.astype(np.float64)
     if array.shape != shape:
         raise ValueError(f"`{name}` has shape {array.shape}, but the samples are {shape}")
+    return array
+
+
+def _per_replica(arrays: xr.Dataset, name: str, num_replicas: int) -> Float64[np.ndarray, " r"]:
+    array = arrays[name].transpose("replica").values.astype(np.float64)
+    if array.shape != (num_replicas,):
+        raise ValueError(f"`{name}` has shape {array.shape}, but there are {num_replicas} replicas")
     return array
 
 

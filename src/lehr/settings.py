@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from sys import float_info
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -11,10 +11,115 @@ from lehr._types import InputError
 from lehr.problem.base import Problem
 from lehr.schedule import LEAST_STEPS, METHODS, RAMPS, Schedule, protocol
 
+MANY = 2**31 - 1  # step counts are int32 on the device
+
+_Kind = TypeVar("_Kind", bound="RunSettings")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that decides a run besides its problem; equal settings, problem and software give equal results.
+class RunSettings:
+    """What every run has, whether it trains networks or walks Markov chains: when it is how hot, how often, which seed.
+
+    `temperature` and `transverse_field` are (start, stop) in the units of the energy; where None, they are read from
+    the problem's local fields (`default_range`). Step counts as in `lehr.Schedule`; `replicas` are independent.
+    """
+
+    method: str
+    temperature: tuple[float, float] | None = None
+    transverse_field: tuple[float, float] | None = None
+    ramp: str = "geometric"
+    num_warmup_steps: int = 0
+    num_annealing_steps: int = 1000
+    num_training_steps: int = 1
+    num_hold_steps: int = 0
+    replicas: int = 1
+    seed: int = 0
+
+    # Allowed names, and bounds of whole numbers; the kinds of settings add theirs.
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"ramp": tuple(RAMPS)}
+    bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
+        **{name: (least, MANY) for name, least in LEAST_STEPS.items()},
+        "replicas": (1, MANY),
+        "seed": (0, 2**32 - 1),  # JAX drops what lies above in single precision
+    }
+
+    def __post_init__(self):
+        # The values may come from a command line or from a stranger's run.json: types are checked as well.
+        for name, choices in self.choices.items():
+            if getattr(self, name) not in choices:
+                self._refuse(name, f"one of {', '.join(choices)}")
+        for name, (least, most) in self.bounds.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
+                self._refuse(name, f"an integer of at least {least}" + (f" and at most {most}" if most != MANY else ""))
+            object.__setattr__(self, name, int(value))
+        for name in ("temperature", "transverse_field"):
+            ends = getattr(self, name)
+            if ends is not None:
+                if not isinstance(ends, tuple) or len(ends) != 2 or not all(_is_number(end) for end in ends):
+                    self._refuse(name, "two finite numbers, start and stop")
+                object.__setattr__(self, name, (float(ends[0]), float(ends[1])))
+
+    def _refuse(self, name: str, wanted: str) -> None:
+        raise InputError(f"Argument `{name}` must be {wanted}, but it is {getattr(self, name)!r}.")
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps (gradient steps, or sweeps), warm-up and hold included."""
+        return self.num_warmup_steps + self.num_annealing_steps * self.num_training_steps + self.num_hold_steps
+
+    def changed(self: _Kind, **changes: Any) -> _Kind:
+        """The same settings with some values replaced.
+
+        `num_steps` sets the total number of steps and keeps the shares of warm-up and hold.
+        """
+        total = changes.pop("num_steps", None)
+        unknown = sorted(set(changes) - {f.name for f in fields(self)})
+        if unknown:
+            known = ", ".join(f.name for f in fields(self))
+            raise InputError(f"Argument `{unknown[0]}` must be a setting, but the settings are: num_steps, {known}.")
+        pairs = {  # JSON has no tuples
+            name: tuple(changes[name])
+            for name in ("temperature", "transverse_field")
+            if isinstance(changes.get(name), list)
+        }
+        settings = replace(self, **{**changes, **pairs})
+        return settings if total is None else settings._with_total(total)
+
+    def _with_total(self: _Kind, total: int) -> _Kind:
+        if not isinstance(total, int | np.integer) or isinstance(total, bool) or not 1 <= total < MANY:
+            raise InputError(f"Argument `num_steps` must be an integer of at least 1, but it is {total!r}.")
+        training = min(self.num_training_steps, int(total))
+        hold = min(round(total * self.num_hold_steps / self.num_steps), total - training)
+        warmup = min(round(total * self.num_warmup_steps / self.num_steps), total - training - hold)
+        annealing = (total - warmup - hold) // training
+        return replace(
+            self,
+            num_warmup_steps=total - hold - annealing * training,  # with what annealing steps leave over
+            num_hold_steps=hold,
+            num_annealing_steps=annealing,
+            num_training_steps=training,
+        )
+
+    def ranges(self, problems: list[Problem]) -> dict[str, Any]:
+        """(start, stop) of temperature and field; what was left open is read from the problems, wide enough for all."""
+        hots, colds = zip(*map(default_range, problems), strict=True)
+        default = max(hots), min(colds)
+        return {"temperature": self.temperature or default, "field": self.transverse_field or default}
+
+    def steps(self) -> dict[str, Any]:
+        """The step counts, as `lehr.Schedule` takes them."""
+        return {name: getattr(self, name) for name in LEAST_STEPS}
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict from which `from_json` makes equal settings."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(RunSettings):
+    """Everything that decides a run of networks besides its problem; equal settings, problem and software give equal
+    results.
 
     `temperature` and `transverse_field` are (start, stop) in the units of the energy; where None, they are read from
     the problem's local fields (`default_range`). Step counts as in `lehr.Schedule`. `num_samples` are drawn for each
@@ -25,57 +130,29 @@ class Settings:
     method: str = "vca"
     ansatz: str = "auto"
     ansatz_options: Mapping[str, Any] = field(default_factory=dict)
-    temperature: tuple[float, float] | None = None
-    transverse_field: tuple[float, float] | None = None
-    ramp: str = "geometric"
     num_warmup_steps: int = 50
     num_annealing_steps: int = 950
-    num_training_steps: int = 1
-    num_hold_steps: int = 0
     num_samples: int = 64
     num_final_samples: int = 1000
-    replicas: int = 1
     learning_rate: float = 3e-2
     normalise: bool = True
     max_gradient_norm: float | None = None
     dtype: str = "float32"
-    seed: int = 0
+
+    choices: ClassVar = {**RunSettings.choices, "method": METHODS, "dtype": ("float32", "float64")}
+    bounds: ClassVar = {**RunSettings.bounds, "num_samples": (2, MANY), "num_final_samples": (1, MANY)}
 
     def __post_init__(self):
-        # The values may come from a command line or from a stranger's run.json: types are checked as well.
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                self._refuse(name, f"one of {', '.join(choices)}")
-        for name, (least, most) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
-                self._refuse(
-                    name, f"an integer of at least {least}" + (f" and at most {most}" if most != _MANY else "")
-                )
-            object.__setattr__(self, name, int(value))
+        super().__post_init__()
         for name in ("learning_rate", "max_gradient_norm"):
             value = getattr(self, name)
             absent = value is None and name == "max_gradient_norm"
             if not absent and (value is None or not _is_number(value) or value <= 0):
                 self._refuse(name, "positive and finite")
             object.__setattr__(self, name, None if value is None else float(value))
-        for name in ("temperature", "transverse_field"):
-            ends = getattr(self, name)
-            if ends is not None:
-                if not isinstance(ends, tuple) or len(ends) != 2 or not all(_is_number(end) for end in ends):
-                    self._refuse(name, "two finite numbers, start and stop")
-                object.__setattr__(self, name, (float(ends[0]), float(ends[1])))
         for name, kind in (("ansatz", str), ("ansatz_options", Mapping), ("normalise", bool)):
             if not isinstance(getattr(self, name), kind):
                 self._refuse(name, {str: "a name", Mapping: "a mapping of options", bool: "true or false"}[kind])
-
-    def _refuse(self, name: str, wanted: str) -> None:
-        raise InputError(f"Argument `{name}` must be {wanted}, but it is {getattr(self, name)!r}.")
-
-    @property
-    def num_steps(self) -> int:
-        """Number of gradient steps, warm-up and hold included."""
-        return self.num_warmup_steps + self.num_annealing_steps * self.num_training_steps + self.num_hold_steps
 
     @property
     def outline(self) -> str:
@@ -91,74 +168,14 @@ class Settings:
         steps = [f"{self.num_steps} steps", f"lr {self.learning_rate:g}", f"{self.num_samples} samples"]
         return ", ".join([*starts, self.ansatz, *width, *steps])
 
-    def changed(self, **changes: Any) -> "Settings":
-        """The same settings with some values replaced.
-
-        `num_steps` sets the total number of gradient steps and keeps the shares of warm-up and hold.
-        """
-        total = changes.pop("num_steps", None)
-        unknown = sorted(set(changes) - {f.name for f in fields(self)})
-        if unknown:
-            known = ", ".join(f.name for f in fields(self))
-            raise InputError(f"Argument `{unknown[0]}` must be a setting, but the settings are: num_steps, {known}.")
-        pairs = {  # JSON has no tuples
-            name: tuple(changes[name])
-            for name in ("temperature", "transverse_field")
-            if isinstance(changes.get(name), list)
-        }
-        settings = replace(self, **{**changes, **pairs})
-        return settings if total is None else settings._with_total(total)
-
-    def _with_total(self, total: int) -> "Settings":
-        if not isinstance(total, int | np.integer) or isinstance(total, bool) or not 1 <= total < _MANY:
-            raise InputError(f"Argument `num_steps` must be an integer of at least 1, but it is {total!r}.")
-        training = min(self.num_training_steps, int(total))
-        hold = min(round(total * self.num_hold_steps / self.num_steps), total - training)
-        warmup = min(round(total * self.num_warmup_steps / self.num_steps), total - training - hold)
-        annealing = (total - warmup - hold) // training
-        return replace(
-            self,
-            num_warmup_steps=total - hold - annealing * training,  # with what annealing steps leave over
-            num_hold_steps=hold,
-            num_annealing_steps=annealing,
-            num_training_steps=training,
-        )
-
     def schedule(self, problems: list[Problem]) -> Schedule:
-        """The schedule; ranges that were left open are read from the problems, wide enough for all of them."""
-        hots, colds = zip(*map(default_range, problems), strict=True)
-        hot, cold = max(hots), min(colds)
-        return protocol(
-            self.method,
-            temperature=self.temperature or (hot, cold),
-            field=self.transverse_field or (hot, cold),
-            ramp=self.ramp,
-            num_warmup_steps=self.num_warmup_steps,
-            num_annealing_steps=self.num_annealing_steps,
-            num_training_steps=self.num_training_steps,
-            num_hold_steps=self.num_hold_steps,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict from which `Settings.from_json` makes equal settings."""
-        return asdict(self)
+        """The schedule of the protocol."""
+        return protocol(self.method, **self.ranges(problems), ramp=self.ramp, **self.steps())
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Settings":
         """Settings from a dict; `InputError` where it holds anything else."""
         return cls().changed(**content)
-
-
-# Step counts are int32 on the device.
-_MANY = 2**31 - 1
-_BOUNDS = {
-    **{name: (least, _MANY) for name, least in LEAST_STEPS.items()},
-    "num_samples": (2, _MANY),
-    "num_final_samples": (1, _MANY),
-    "replicas": (1, _MANY),
-    "seed": (0, 2**32 - 1),  # JAX drops what lies above in single precision
-}
-_CHOICES = {"method": METHODS, "ramp": tuple(RAMPS), "dtype": ("float32", "float64")}
 
 
 def _is_number(value: Any) -> bool:

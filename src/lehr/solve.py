@@ -2,30 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import PyTree
 
 from lehr._types import InputError
-from lehr.anneal import ADAM, Info, VariationalAnnealing
-from lehr.ansatz.base import Ansatz, check_fits
-from lehr.ansatz.choose import build_ansatz, kind_of
-from lehr.batch import MOST_STEPS, Batch
-from lehr.preset import default_settings
-from lehr.preset import preset as preset_settings
+from lehr.ansatz.base import Ansatz
+from lehr.plan import Plan, chosen_settings, make_plan, precision, settings_from_json
 from lehr.problem.base import Problem
 from lehr.progress import Bar, Report
 from lehr.result import Result
 from lehr.run_folder import RunFolder
 from lehr.schedule import Schedule
-from lehr.settings import Settings
 
 # A chunk of steps takes about this long, so that progress, interrupts and checkpoints are never far away.
 _CHUNK_SECONDS = 0.25
@@ -37,23 +30,8 @@ class DivergenceError(ArithmeticError):
     """Training produced NaN or infinity; the message says at which step, the likely cause and the remedy."""
 
 
-class _Plan(NamedTuple):
-    """A run before it starts."""
-
-    problems: list[Problem]
-    settings: Settings
-    ansatz: Ansatz
-    description: str
-    annealing: VariationalAnnealing
-    custom: list[str]
-
-    def precision(self) -> AbstractContextManager:
-        """JAX in the precision of the settings."""
-        return jax.enable_x64(self.settings.dtype == "float64")
-
-
 class _Progress(NamedTuple):
-    """How far a run has come: what the networks are, how many steps they took, what was recorded, and the time."""
+    """How far a run has come: what moves, how many steps it took, what was recorded, and the time."""
 
     moving: PyTree
     step: int
@@ -115,16 +93,8 @@ def solve(
         changes["method"] = method
     if isinstance(ansatz, str):
         changes["ansatz"], ansatz = ansatz, None
-    if preset is not None:
-        settings = preset_settings(preset)
-        if "ansatz" in changes and changes["ansatz"] != settings.ansatz:
-            changes.setdefault("ansatz_options", {})  # those of the preset belong to another ansatz
-    else:
-        kind = kind_of(problems[0], changes.get("ansatz", "auto") if ansatz is None else ansatz)
-        settings = default_settings(problems[0], changes.get("method", "vca"), kind)
-    settings = settings.changed(**changes)
-    _refuse_unused(settings.method, changes)
-    plan = _plan(problems, settings, ansatz, schedule, optimiser)
+    settings = chosen_settings(problems[0], preset, ansatz, changes)
+    plan = make_plan(problems, settings, {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser})
     several = not isinstance(problem, Problem)
     spec = {
         "settings": plan.settings.to_json(),
@@ -165,66 +135,34 @@ def resume(
             if (value is not None) != (name in found.spec["custom"]):
                 needed = "be given again" if value is None else "be left out"
                 raise InputError(f"Argument `{name}` must {needed}, but the run in `{folder}` was started otherwise.")
-        settings = Settings.from_json(found.spec["settings"])
-        plan = _plan(found.problems(), settings, ansatz, schedule, optimiser)
+        plan = make_plan(found.problems(), settings_from_json(found.spec["settings"]), given)
         results = _run(plan, found.spec, found, checkpoint_seconds, progress, callback)
     return results if found.spec["several"] else results[0]
 
 
-def _refuse_unused(method: str, changes: dict[str, Any]) -> None:
-    """Errors: `InputError` where a range was given for a term that the method does not have."""
-    for name, users in (("temperature", ("vca", "rvqa")), ("transverse_field", ("vqa", "rvqa"))):
-        if changes.get(name) is not None and method not in users:
-            raise InputError(f"Argument `{name}` must be left out for {method}, which has no such term.")
-
-
-def _plan(problems, settings: Settings, ansatz, schedule, optimiser) -> _Plan:
-    given = {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser}
-    if schedule is not None:
-        settings = settings.changed(method=schedule.method)
-    with jax.enable_x64(settings.dtype == "float64"):
-        if ansatz is None:
-            ansatz, description = build_ansatz(problems[0], settings.ansatz, settings.ansatz_options)
-        else:
-            check_fits(ansatz, problems[0])
-            description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
-        clip = settings.max_gradient_norm
-        direction = ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
-        annealing = VariationalAnnealing(
-            settings.schedule(problems) if schedule is None else schedule,
-            num_samples=settings.num_samples,
-            learning_rate=settings.learning_rate if optimiser is None else None,
-            optimiser=direction if optimiser is None else optimiser,
-            normalise=settings.normalise,
-        )
-    custom = [name for name, value in given.items() if value is not None]
-    return _Plan(problems, settings, ansatz, description, annealing, custom)
-
-
 def _run(
-    plan: _Plan, spec: dict[str, Any], folder: RunFolder | None, checkpoint_seconds, progress, callback
+    plan: Plan, spec: dict[str, Any], folder: RunFolder | None, checkpoint_seconds, progress, callback
 ) -> list[Result]:
-    """Train from the newest checkpoint if there is one, draw the final samples, and put the results together."""
-    settings = plan.settings
-    with plan.precision(), _status_kept(folder):
+    """Go on from the newest checkpoint if there is one, draw the final samples, and put the results together."""
+    settings, engine = plan.settings, plan.engine
+    with precision(settings), _status_kept(folder):
         started = time.perf_counter()
-        batch = Batch(plan.annealing, plan.ansatz, plan.problems, replicas=settings.replicas, seed=settings.seed)
-        position = _Progress(batch.start(), 0, {}, 0.0)
+        position = _Progress(engine.start(), 0, {}, 0.0)
         found = None if folder is None else folder.checkpoints.restore(position.moving)
         if found is not None:
             position = _Progress(found.tree, found.step, found.extra_arrays, found.extra["seconds"])
-        batch.compile(position.moving)
+        engine.compile(position.moving)
         compile_seconds = time.perf_counter() - started
         with Bar(progress, f"{settings.method} {plan.problems[0].name}") as bar:
-            position = _train(plan, batch, position, folder, checkpoint_seconds, bar, callback)
+            position = _train(plan, position, folder, checkpoint_seconds, bar, callback)
         started = time.perf_counter()
-        portions = list(batch.draw(position.moving, settings.num_final_samples))
+        spins, log_probs = engine.draw(position.moving)
         seconds = {
             "compile": compile_seconds,
             "train": position.seconds,
             "sample": time.perf_counter() - started,
         }
-    spins, log_prob = (np.concatenate(parts, axis=1) for parts in zip(*portions, strict=True))
+    every = spec["history_every"]
     results = []
     for number, problem in enumerate(plan.problems):
         mine = slice(number * settings.replicas, (number + 1) * settings.replicas)
@@ -234,13 +172,13 @@ def _run(
                 method=settings.method,
                 seed=settings.seed,
                 samples=spins[mine],
-                log_probs=log_prob[mine],
-                candidates=np.asarray(position.moving.best_spins)[mine],
-                history=_history(position.records, mine, float(problem.offset), spec["history_every"]),
-                gradient_steps=position.step,
+                log_probs=None if log_probs is None else log_probs[mine],
+                visited=np.asarray(position.moving.best_spins)[mine],
+                history=_history(position.records, mine, float(problem.offset), engine.record_every, every),
+                work=engine.work(position.step),
                 seconds=seconds,
-                ansatz=plan.description,
-                device=jax.devices()[0].device_kind,
+                ansatz=engine.description,
+                device=engine.device,
                 spec=spec,
             )
         )
@@ -261,23 +199,23 @@ def _status_kept(folder: RunFolder | None) -> Iterator[None]:
         raise
 
 
-def _train(plan: _Plan, batch: Batch, position: _Progress, folder, checkpoint_seconds, bar: Bar, callback) -> _Progress:
+def _train(plan: Plan, position: _Progress, folder, checkpoint_seconds, bar: Bar, callback) -> _Progress:
     """Chunks of steps until the schedule ends or the callback has seen enough."""
-    num_steps = plan.annealing.schedule.num_steps
+    engine = plan.engine
     chunk, stop = 1, False
     saved = time.monotonic()
     try:
-        while position.step < num_steps and not stop:
+        while position.step < engine.num_steps and not stop:
             started = time.perf_counter()
-            moving, info = batch.advance(position.moving, min(chunk, num_steps - position.step))
+            taken = min(chunk, engine.num_steps - position.step)
+            moving, records = engine.advance(position.moving, taken)
             elapsed = time.perf_counter() - started
-            _check_finite(plan, position, moving, info, folder)
-            position = _advanced(position, moving, info, elapsed)
-            taken = len(info.energy_mean)
-            report = _report(plan, position, info, num_steps, taken / elapsed)
+            _check_finite(plan, position, moving, records, folder)
+            position = _advanced(position, moving, taken, records, elapsed)
+            report = _report(plan, position, taken / elapsed)
             bar.update(report)
             stop = bool(callback(report)) if callback is not None else False
-            chunk = int(np.clip(taken * _CHUNK_SECONDS / elapsed, 1, MOST_STEPS))
+            chunk = int(np.clip(taken * _CHUNK_SECONDS / elapsed, 1, engine.most_steps))
             if folder is not None and time.monotonic() - saved >= checkpoint_seconds:
                 _save(folder, position)
                 saved = time.monotonic()
@@ -290,11 +228,10 @@ def _train(plan: _Plan, batch: Batch, position: _Progress, folder, checkpoint_se
     return position
 
 
-def _advanced(position: _Progress, moving: PyTree, info: Info, elapsed: float) -> _Progress:
-    records = dict(position.records)
-    for name, values in vars(info).items():
-        records[name] = np.concatenate([records[name], values]) if name in records else np.asarray(values)
-    return _Progress(moving, position.step + len(info.energy_mean), records, position.seconds + elapsed)
+def _advanced(position: _Progress, moving: PyTree, taken: int, new: dict[str, np.ndarray], elapsed: float) -> _Progress:
+    old = position.records
+    records = {name: np.concatenate([old[name], values]) if name in old else values for name, values in new.items()}
+    return _Progress(moving, position.step + taken, records, position.seconds + elapsed)
 
 
 def _save(folder: RunFolder, position: _Progress) -> None:
@@ -303,53 +240,42 @@ def _save(folder: RunFolder, position: _Progress) -> None:
     )
 
 
-def _report(plan: _Plan, position: _Progress, info: Info, num_steps: int, steps_per_second: float) -> Report:
+def _report(plan: Plan, position: _Progress, steps_per_second: float) -> Report:
     offset = float(plan.problems[0].offset)
+    last = {name: float(values[-1].mean()) for name, values in position.records.items()}
     return Report(
         step=position.step,
-        num_steps=num_steps,
-        temperature=float(info.temperature[-1, 0]),
-        field=float(info.field[-1, 0]),
-        free_energy=float(info.free_energy[-1].mean()) + offset,
-        energy=float(info.energy_mean[-1].mean()) + offset,
+        num_steps=plan.engine.num_steps,
+        temperature=last["temperature"],
+        field=last["field"],
+        free_energy=last["free_energy"] + offset if "free_energy" in last else None,
+        energy=last["energy_mean"] + offset,
         best_energy=float(np.min(position.moving.best_energy)) + offset,
         steps_per_second=steps_per_second,
     )
 
 
-def _check_finite(plan: _Plan, position: _Progress, moving: PyTree, info: Info, folder: RunFolder | None) -> None:
-    """Errors: `DivergenceError` at the first step whose free energy, gradient or (at the end of the chunk) parameters
-    are not finite."""
-    finite = np.isfinite(info.free_energy) & np.isfinite(info.gradient_norm)
-    if not finite.all():
-        first, network = np.argwhere(~finite)[0]
-        found = f"free energy {info.free_energy[first, network]}, gradient norm {info.gradient_norm[first, network]}"
-    else:
-        sound = np.asarray(_finite_networks(moving.ansatz))
-        if sound.all():
-            return
-        first, network = len(finite) - 1, int(sound.argmin())
-        found = "its update made the parameters non-finite"
+def _check_finite(plan: Plan, position: _Progress, moving: PyTree, records, folder: RunFolder | None) -> None:
+    """Errors: `DivergenceError` where the engine finds a fault."""
+    fault = plan.engine.fault(moving, records)
+    if fault is None:
+        return
+    later, found = fault
     custom = "optimiser" in plan.custom
-    rate = "The optimiser's step size" if custom else f"The learning rate {plan.settings.learning_rate}"
+    rate = "The optimiser's step size" if custom else f"The learning rate {plan.settings.to_json()['learning_rate']}"
     clip = "clipping the gradient (optax.clip_by_global_norm)" if custom else "max_gradient_norm=1"
     kept = "" if folder is None else f" The last good state is in `{folder.checkpoints.folder}`."
     raise DivergenceError(
-        f"Training became non-finite at step {position.step + first} (network {network}: {found}). "
+        f"Training became non-finite at step {position.step + later} ({found}). "
         f"{rate} is probably too large: try a tenth of it, or {clip}, or dtype='float64'.{kept}"
     )
 
 
-@jax.jit
-def _finite_networks(params: PyTree) -> Bool[Array, " networks"]:
-    """Whether all parameters of each network are finite; on the device, for they may be many."""
-    leaves = [jnp.isfinite(leaf).reshape(leaf.shape[0], -1).all(1) for leaf in jax.tree.leaves(params)]
-    return jnp.stack(leaves).all(0)
-
-
-def _history(records: dict[str, np.ndarray], mine: slice, offset: float, every: int) -> dict[str, np.ndarray]:
-    """The records of one problem's networks, [R, steps], thinned, with the problem's offset in its energies."""
+def _history(
+    records: dict[str, np.ndarray], mine: slice, offset: float, recorded_every: int, every: int
+) -> dict[str, np.ndarray]:
+    """The records of one problem's runs, [R, steps], thinned, with the problem's offset in its energies."""
     history = {name: np.asarray(values[::every, mine].T, np.float64) for name, values in records.items()}
-    for name in ("energy_mean", "energy_min", "free_energy"):
+    for name in {"energy_mean", "energy_min", "free_energy"} & set(history):
         history[name] = history[name] + offset
-    return {**history, "step": np.arange(0, len(records["energy_mean"]), every)}
+    return {**history, "step": np.arange(0, len(records["energy_mean"]), every) * recorded_every}

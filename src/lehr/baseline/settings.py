@@ -1,0 +1,87 @@
+"""Settings of the Markov chains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float64
+
+from lehr._types import InputError
+from lehr.problem.base import Problem
+from lehr.schedule import Schedule, protocol
+from lehr.settings import MANY, RunSettings
+
+BASELINES = ("sa", "sqa", "pt", "metropolis")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineSettings(RunSettings):
+    """Everything that decides a run of Markov chains besides its problem. A step is one sweep: every spin, in its
+    order, is proposed to flip once in each walker of a read. `replicas` are the independent reads.
+
+    - "sa", simulated annealing: one walker, whose temperature goes down the ramp.
+    - "sqa", simulated quantum annealing: `num_slices` walkers P on a Trotter ring; `temperature` is P T, the one at
+      which each slice weighs its energy, and `transverse_field` goes down the ramp; each sweep is followed by moves
+      that flip a spin in all slices. `num_preanneal_steps` sweeps of simulated annealing, from three units of energy
+      down to P T / P, come first; their end is copied to all slices.
+    - "pt", parallel tempering: `num_temperatures` walkers at geometric temperatures over the range, with exchanges of
+      neighbours after every sweep.
+    - "metropolis": one walker at a constant temperature.
+
+    Each keeps its best visited state.
+
+    >>> BaselineSettings(method="sa", replicas=20).num_steps
+    1000
+    """
+
+    replicas: int = 100
+    num_slices: int = 20
+    num_preanneal_steps: int = 0
+    num_temperatures: int = 16
+
+    choices: ClassVar = {**RunSettings.choices, "method": BASELINES}
+    bounds: ClassVar = {
+        **RunSettings.bounds,
+        "num_slices": (2, 10_000),
+        "num_preanneal_steps": (0, MANY),
+        "num_temperatures": (2, 10_000),
+    }
+
+    @property
+    def num_walkers(self) -> int:
+        """Spin configurations of one read."""
+        return {"sqa": self.num_slices, "pt": self.num_temperatures}.get(self.method, 1)
+
+    def schedule(self, problems: list[Problem]) -> Schedule:
+        """Temperature and field of each sweep. Errors: `InputError` where a temperature is 0."""
+        ranges = self.ranges(problems)
+        if self.temperature is None and self.method in _CONSTANT:
+            ranges["temperature"] = (_CONSTANT[self.method] * ranges["temperature"][0],) * 2
+        if min(ranges["temperature"]) <= 0 or (self.method == "sqa" and min(ranges["field"]) <= 0):
+            raise InputError(f"Argument `temperature` must be above 0 for {self.method}, as must the transverse field.")
+        return protocol("rvqa" if self.method == "sqa" else "vca", **ranges, ramp=self.ramp, **self.steps())
+
+    @property
+    def outline(self) -> str:
+        """The settings that people compare, in one line."""
+        walkers = {"sqa": f", {self.num_slices} slices", "pt": f", {self.num_temperatures} temperatures"}
+        return f"{self.num_steps} sweeps, {self.replicas} reads{walkers.get(self.method, '')}"
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "BaselineSettings":
+        """Settings from a dict; `InputError` where it holds anything else."""
+        return cls(method="sa").changed(**content)
+
+
+# Default temperatures of methods that keep theirs, in units of the local fields.
+_CONSTANT = {"sqa": 1.0, "metropolis": 0.25}
+
+
+def ladder(hot: float, cold: float, number: int) -> Float64[np.ndarray, " number"]:
+    """Geometric temperatures from hot to cold.
+
+    >>> ladder(1.0, 0.25, 3).tolist()
+    [1.0, 0.5, 0.25]
+    """
+    return np.geomspace(hot, cold, number)

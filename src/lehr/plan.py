@@ -1,0 +1,119 @@
+"""A run before it starts: which settings hold, and the engine that they make."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from lehr._types import InputError
+from lehr.anneal import ADAM, VariationalAnnealing
+from lehr.ansatz.base import Ansatz, check_fits
+from lehr.ansatz.choose import build_ansatz, kind_of
+from lehr.baseline.settings import BASELINES, BaselineSettings
+from lehr.batch import Batch
+from lehr.engine import Engine
+from lehr.preset import default_settings
+from lehr.preset import preset as preset_settings
+from lehr.problem.base import Problem
+from lehr.schedule import METHODS, Schedule
+from lehr.settings import Settings
+
+AnySettings = Settings | BaselineSettings
+
+
+class Plan(NamedTuple):
+    """A run before it starts."""
+
+    problems: list[Problem]
+    settings: AnySettings
+    engine: Engine
+    custom: list[str]
+
+
+# Which methods use which settings, where it is not all methods of the kind.
+_USERS = {
+    "temperature": ("vca", "rvqa", *BASELINES),
+    "transverse_field": ("vqa", "rvqa", "sqa"),
+    "num_slices": ("sqa",),
+    "num_preanneal_steps": ("sqa",),
+    "num_temperatures": ("pt",),
+}
+
+
+def chosen_settings(
+    problem: Problem, preset: str | None, ansatz: Ansatz | None, changes: dict[str, Any]
+) -> AnySettings:
+    """The preset, or Lehr's own settings, with the changes. Errors: `InputError` where a setting has no effect."""
+    if (method := changes.get("method")) not in (None, *METHODS, *BASELINES):
+        known = ", ".join((*METHODS, *BASELINES))
+        raise InputError(f"Argument `method` must be one of {known}, but it is {method!r}.")
+    if preset is not None:
+        settings = preset_settings(preset)
+        if isinstance(settings, Settings) and changes.get("ansatz", settings.ansatz) != settings.ansatz:
+            changes.setdefault("ansatz_options", {})  # those of the preset belong to another ansatz
+    elif changes.get("method") in BASELINES:
+        settings = BaselineSettings(method=changes["method"])
+    else:
+        kind = kind_of(problem, changes.get("ansatz", "auto") if ansatz is None else ansatz)
+        settings = default_settings(problem, changes.get("method", "vca"), kind)
+    settings = settings.changed(**changes)
+    for name, users in _USERS.items():
+        if changes.get(name) is not None and settings.method not in users:
+            raise InputError(f"Argument `{name}` must be left out for {settings.method}, which has no such term.")
+    return settings
+
+
+def settings_from_json(content: Mapping[str, Any]) -> AnySettings:
+    """Settings of networks or of Markov chains, by their method."""
+    kind = BaselineSettings if content.get("method") in BASELINES else Settings
+    return kind.from_json(content)
+
+
+def make_plan(problems: list[Problem], settings: AnySettings, given: dict[str, Any]) -> Plan:
+    """The plan of a run whose caller gave an ansatz, a schedule or an optimiser of their own (or None for each)."""
+    custom = [name for name, value in given.items() if value is not None]
+    if isinstance(settings, BaselineSettings):
+        if custom:
+            raise InputError(f"Argument `{custom[0]}` must be left out for {settings.method}, which trains no network.")
+        from lehr.baseline.walkers import Walkers  # whose compiler takes a second to import
+
+        return Plan(problems, settings, Walkers(problems, settings), custom)
+    if given["schedule"] is not None:
+        settings = settings.changed(method=given["schedule"].method)
+    with precision(settings):
+        return Plan(problems, settings, _networks(problems, settings, **given), custom)
+
+
+def _networks(
+    problems: list[Problem], settings: Settings, ansatz: Ansatz | None, schedule: Schedule | None, optimiser
+) -> Batch:
+    if ansatz is None:
+        ansatz, description = build_ansatz(problems[0], settings.ansatz, settings.ansatz_options)
+    else:
+        check_fits(ansatz, problems[0])
+        description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
+    clip = settings.max_gradient_norm
+    direction = ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
+    annealing = VariationalAnnealing(
+        settings.schedule(problems) if schedule is None else schedule,
+        num_samples=settings.num_samples,
+        learning_rate=settings.learning_rate if optimiser is None else None,
+        optimiser=direction if optimiser is None else optimiser,
+        normalise=settings.normalise,
+    )
+    return Batch(
+        annealing,
+        ansatz,
+        problems,
+        replicas=settings.replicas,
+        num_final_samples=settings.num_final_samples,
+        seed=settings.seed,
+        description=description,
+    )
+
+
+def precision(settings: AnySettings) -> AbstractContextManager:
+    """JAX in the precision of the settings."""
+    return jax.enable_x64(isinstance(settings, BaselineSettings) or settings.dtype == "float64")
