@@ -41,6 +41,7 @@ ROOMS = [
     "exact/symmetric_sector",
     "exact/quantum",
     "exact/spectral",
+    "exact/chain",
     "exact/_lattice",
     "exact/_pairing",
     "exact/matching",
