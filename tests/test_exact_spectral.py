@@ -77,6 +77,12 @@ def test_unfrustrated_problems_with_fields_are_certified():
     assert lower_bound(problem, state) == pytest.approx(2 - 0.3 - sum(map(abs, terms.values())), abs=1e-12)
 
 
+def test_a_state_just_above_the_ground_state_is_not_certified():
+    problem = Problem.from_terms(2, {(0, 1): -1.0, (0,): 1e-6})
+    assert certifies(problem, -np.ones(2))
+    assert not certifies(problem, np.ones(2))
+
+
 def test_trivial_problems():
     assert certifies(Problem(3, []), np.ones(3))
     assert certifies(Problem.from_terms(1, {(0,): 2.0}), np.array([-1]))
