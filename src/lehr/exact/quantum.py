@@ -61,7 +61,7 @@ def ground_state(problem: Problem, field: float | int) -> tuple[float, Vector]:
         raise InputError(f"Argument `field` must be one number, but it is {field!r}.")
     offset = float(problem.offset)
     energies = spectrum(problem) - offset
-    lowest, psi = _lowest(energies, gamma[0], _flipped)
+    lowest, psi = _lowest(energies, gamma[0], _flipped, np.ones(len(energies)))
     return lowest + offset, psi
 
 
@@ -127,7 +127,8 @@ def symmetric_field_energy(
     offset, chunk = float(problem.offset), 1 << 15
     pieces = (sector.states[first : first + chunk] for first in range(0, len(sector.states), chunk))
     energies = np.concatenate([problem.energy(spins_of(piece, problem.num_spins)) for piece in pieces]) - offset
-    found = [_lowest(energies, gamma, sector.flips.dot)[0] for gamma in fields]
+    uniform = np.sqrt(sector.sizes)
+    found = [_lowest(energies, gamma, sector.flips.dot, uniform)[0] for gamma in fields]
     return shaped_like(field, np.array(found) + offset)
 
 
@@ -147,8 +148,10 @@ def _flipped(psi: Vector) -> Vector:
     return total
 
 
-def _lowest(energies: Vector, gamma: float, flipped: Callable[[Vector], Vector]) -> tuple[float, Vector]:
-    """Lowest eigenvalue and eigenvector of `diag(energies) - gamma flipped`."""
+def _lowest(
+    energies: Vector, gamma: float, flipped: Callable[[Vector], Vector], uniform: Vector
+) -> tuple[float, Vector]:
+    """Lowest eigenvalue and eigenvector of `diag(energies) - gamma flipped`; `uniform` has equal amplitudes."""
     size = len(energies)
     if gamma == 0:
         lowest = energies.min()
@@ -158,18 +161,18 @@ def _lowest(energies: Vector, gamma: float, flipped: Callable[[Vector], Vector])
         values, vectors = np.linalg.eigh(np.diag(energies) - gamma * field)
         lowest, psi = values[0], vectors[:, 0]
     else:
-        lowest, psi = _lanczos(lambda psi: energies * psi - gamma * flipped(psi), size)
+        lowest, psi = _lanczos(lambda psi: energies * psi - gamma * flipped(psi), uniform)
     psi = np.maximum(psi * np.sign(psi.sum()), 0)  # amplitudes below the rounding error may come out negative
     return float(lowest), psi / np.linalg.norm(psi)
 
 
-def _lanczos(hamiltonian: Callable[[Vector], Vector], size: int) -> tuple[float, Vector]:
+def _lanczos(hamiltonian: Callable[[Vector], Vector], uniform: Vector) -> tuple[float, Vector]:
     """Lowest eigenpair by plain Lanczos steps from the uniform state, which has every symmetry of the ground state.
 
     Lost orthogonality repeats eigenvalues, but moves none. The vectors are made twice rather than kept.
     """
     diagonal, off_diagonal, lowest, mixture = [], [], 0.0, np.ones(1)
-    for step, (_, alpha, beta) in enumerate(_krylov(hamiltonian, size), start=1):
+    for step, (_, alpha, beta) in enumerate(_krylov(hamiltonian, uniform), start=1):
         diagonal.append(alpha)
         scale = max(map(abs, diagonal)) + max(off_diagonal, default=0.0)
         if step % 8 == 0 or step == _MOST_STEPS or beta <= 1e-14 * scale:
@@ -181,15 +184,15 @@ def _lanczos(hamiltonian: Callable[[Vector], Vector], size: int) -> tuple[float,
                 # by less than their distance then.
                 break
         off_diagonal.append(beta)
-    psi = np.zeros(size)
-    for weight, (vector, _, _) in zip(mixture, _krylov(hamiltonian, size), strict=False):
+    psi = np.zeros_like(uniform)
+    for weight, (vector, _, _) in zip(mixture, _krylov(hamiltonian, uniform), strict=False):
         psi += weight * vector
     return lowest, psi
 
 
-def _krylov(hamiltonian: Callable[[Vector], Vector], size: int) -> Iterator[tuple[Vector, float, float]]:
+def _krylov(hamiltonian: Callable[[Vector], Vector], start: Vector) -> Iterator[tuple[Vector, float, float]]:
     """Lanczos vectors with the diagonal and the next off-diagonal elements, in sums that ask no threads of BLAS."""
-    vector, before, beta = np.full(size, size**-0.5), np.zeros(size), 0.0
+    vector, before, beta = start / np.linalg.norm(start), np.zeros_like(start), 0.0
     while True:
         image = hamiltonian(vector) - beta * before
         alpha = float(np.einsum("i,i", vector, image))
