@@ -6,6 +6,7 @@ temperatures for parallel tempering. The random numbers of a sweep depend on see
 number of threads nor the points at which a run is interrupted change a bit of it.
 """
 
+import inspect
 import math
 import os
 from collections.abc import Callable
@@ -19,7 +20,8 @@ _REFRESH = 1024
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return numba.njit(cache=True, nogil=True, fastmath=False)(function)
+    # A type checker that has wrapped the function at import is taken off: compiled code knows its types.
+    return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
 
 
 @_compiled
@@ -46,13 +48,16 @@ def _uniform(state):
 
 
 @_compiled
-def random_state(seed, read, num_spins):
-    """The spins with which a read starts."""
-    state = _stream(seed, read, -1)
-    spins = np.empty(num_spins, np.int8)
-    for i in range(num_spins):
-        spins[i] = 1 if _uniform(state) < 0.5 else -1
-    return spins
+def begin(tables, spins, costs, energies, best, best_spins, seed, first_read):
+    """Random states, the same for all walkers of a read; arrays as in `anneal`."""
+    for r in range(len(spins)):
+        state = _stream(seed, first_read + r, -1)
+        for i in range(spins.shape[2]):
+            spins[r, :, i] = 1 if _uniform(state) < 0.5 else -1
+        energies[r] = prepare(tables, spins[r, 0], costs[r, 0])
+        costs[r] = costs[r, 0]
+        best[r] = energies[r, 0]
+        best_spins[r] = spins[r, 0]
 
 
 @_compiled
@@ -152,62 +157,75 @@ def _refresh(tables, spins, costs, energies, sweep):
 
 
 @_compiled
-def anneal(tables, spins, costs, energies, best, best_spins, betas, rings, seed, read, first):
-    """Sweeps of P walkers, coupled on a Trotter ring where `rings[t]` is not 0; P = 1 is simulated annealing.
+def anneal(tables, spins, costs, energies, best, best_spins, betas, rings, seed, first_read, first_sweep):
+    """Sweeps of P walkers in each read, coupled on a Trotter ring where `rings[t]` is not 0; P = 1 is simulated
+    annealing.
 
-    `spins[P, N]`, `costs[P, N]`, `energies[P]`, `best[1]` and `best_spins[N]` are changed in place; `betas[t]` is the
-    inverse temperature of sweep `first + t`, and `rings[t]` the coupling of neighbouring slices in units of
-    temperature. On a ring, each sweep ends with a sweep of moves that flip a spin in all slices. Returns the mean and
-    the lowest energy of the walkers after each sweep, [T, 2].
+    `spins[R, P, N]`, `costs[R, P, N]`, `energies[R, P]`, `best[R, 1]` and `best_spins[R, N]` are changed in place;
+    `betas[t]` is the inverse temperature of sweep `first_sweep + t`, and `rings[t]` the coupling of neighbouring slices
+    in units of temperature. On a ring, each sweep ends with a sweep of moves that flip a spin in all slices. Returns
+    the mean and the lowest energy of the walkers after each sweep, [R, T, 2].
     """
-    num_walkers, num_spins = spins.shape
-    records = np.empty((len(betas), 2))
-    for t in range(len(betas)):
-        _refresh(tables, spins, costs, energies, first + t)
-        state = _stream(seed, read, first + t)
-        for k in range(num_walkers):
-            above, below = spins[(k + 1) % num_walkers], spins[k - 1]
-            energies[k], best[0] = _sweep(
-                tables, spins[k], costs[k], energies[k], betas[t], rings[t], above, below, best[0], best_spins, state
-            )
-        if rings[t] != 0.0:
-            for i in range(num_spins):
-                cost = 0.0
-                for k in range(num_walkers):
-                    cost += costs[k, i]
-                if _accepts(state, betas[t] * cost):
-                    for k in range(num_walkers):
-                        energies[k] += costs[k, i]
-                        _flip(tables, spins[k], costs[k], i)
-            _keep_best(spins, energies, best, best_spins)
-        records[t, 0], records[t, 1] = energies.mean(), energies.min()
+    records = np.empty((len(spins), len(betas), 2))
+    for r in range(len(spins)):
+        for t in range(len(betas)):
+            _refresh(tables, spins[r], costs[r], energies[r], first_sweep + t)
+            state = _stream(seed, first_read + r, first_sweep + t)
+            num_walkers = spins.shape[1]
+            for k in range(num_walkers):
+                above, below = spins[r, (k + 1) % num_walkers], spins[r, k - 1]
+                energies[r, k], best[r, 0] = _sweep(
+                    tables, spins[r, k], costs[r, k], energies[r, k], betas[t], rings[t], above, below,
+                    best[r, 0], best_spins[r], state,
+                )  # fmt: skip
+            if rings[t] != 0.0:
+                _sweep_lines(tables, spins[r], costs[r], energies[r], betas[t], state)
+                _keep_best(spins[r], energies[r], best[r], best_spins[r])
+            records[r, t, 0], records[r, t, 1] = energies[r].mean(), energies[r].min()
     return records
 
 
 @_compiled
-def temper(tables, spins, costs, energies, best, best_spins, betas, seed, read, first, num_sweeps):
+def _sweep_lines(tables, spins, costs, energies, beta, state):
+    """One Metropolis sweep of moves that flip a spin in all slices, which leave the ring's own energy as it is."""
+    for i in range(spins.shape[1]):
+        if _accepts(state, beta * costs[:, i].sum()):
+            for k in range(len(spins)):
+                energies[k] += costs[k, i]
+                _flip(tables, spins[k], costs[k], i)
+
+
+@_compiled
+def temper(tables, spins, costs, energies, best, best_spins, betas, seed, first_read, first_sweep, num_sweeps):
     """Parallel tempering: sweeps of P walkers at the inverse temperatures `betas[P]`, hot to cold, with exchanges.
 
     Arrays as in `anneal`, with walker k at `betas[k]`: an exchange swaps the states of neighbours, in turn of the even
-    and of the odd pairs. Returns the mean and the lowest energy of the coldest walker and of all walkers, [T, 2].
+    and of the odd pairs. Returns the energy of the coldest walker and the lowest of all, [R, T, 2].
     """
-    num_walkers, num_spins = spins.shape
-    records = np.empty((num_sweeps, 2))
-    for t in range(num_sweeps):
-        _refresh(tables, spins, costs, energies, first + t)
-        state = _stream(seed, read, first + t)
-        for k in range(num_walkers):
-            energies[k], best[0] = _sweep(
-                tables, spins[k], costs[k], energies[k], betas[k], 0.0, spins[k], spins[k], best[0], best_spins, state
-            )
-        for k in range((first + t) % 2, num_walkers - 1, 2):
-            if _accepts(state, (betas[k + 1] - betas[k]) * (energies[k + 1] - energies[k]) * -1.0):
-                for i in range(num_spins):
-                    spins[k, i], spins[k + 1, i] = spins[k + 1, i], spins[k, i]
-                    costs[k, i], costs[k + 1, i] = costs[k + 1, i], costs[k, i]
-                energies[k], energies[k + 1] = energies[k + 1], energies[k]
-        records[t, 0], records[t, 1] = energies[num_walkers - 1], energies.min()
+    records = np.empty((len(spins), num_sweeps, 2))
+    for r in range(len(spins)):
+        for t in range(num_sweeps):
+            _refresh(tables, spins[r], costs[r], energies[r], first_sweep + t)
+            state = _stream(seed, first_read + r, first_sweep + t)
+            for k in range(len(betas)):
+                energies[r, k], best[r, 0] = _sweep(
+                    tables, spins[r, k], costs[r, k], energies[r, k], betas[k], 0.0, spins[r, k], spins[r, k],
+                    best[r, 0], best_spins[r], state,
+                )  # fmt: skip
+            _exchange(spins[r], costs[r], energies[r], betas, (first_sweep + t) % 2, state)
+            records[r, t, 0], records[r, t, 1] = energies[r, len(betas) - 1], energies[r].min()
     return records
+
+
+@_compiled
+def _exchange(spins, costs, energies, betas, first, state):
+    """Swap the states of neighbouring temperatures with probability min(1, exp((b' - b) (E' - E)))."""
+    for k in range(first, len(betas) - 1, 2):
+        if _accepts(state, -(betas[k + 1] - betas[k]) * (energies[k + 1] - energies[k])):
+            for i in range(spins.shape[1]):
+                spins[k, i], spins[k + 1, i] = spins[k + 1, i], spins[k, i]
+                costs[k, i], costs[k + 1, i] = costs[k + 1, i], costs[k, i]
+            energies[k], energies[k + 1] = energies[k + 1], energies[k]
 
 
 @_compiled

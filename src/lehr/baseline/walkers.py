@@ -11,12 +11,14 @@ from jaxtyping import Float64, Int8
 
 from lehr.baseline import kernels
 from lehr.baseline.settings import BaselineSettings, ladder
-from lehr.baseline.tables import tables_of
+from lehr.baseline.tables import Tables, tables_of
 from lehr.engine import Engine, Work
 from lehr.problem.base import Problem
 
 # The history keeps about so many records of each read.
 _MOST_RECORDS = 1000
+# Portions of the reads that each thread takes, so that none waits long for the others.
+_PORTIONS = 4
 # Slices of a Trotter ring are tied together this strongly at most: exp(-80) is never.
 _MOST_RING = 20.0
 # Temperature from which a pre-anneal starts, in units of the local fields (paper A starts at T = 3).
@@ -57,27 +59,29 @@ class Walkers(Engine):
 
     def start(self) -> Walk:
         """Random states, or those that a thermal anneal has left."""
-        reads, walkers, n = self.settings.replicas, self.settings.num_walkers, self._num_spins
-        runs = reads * len(self._tables)
+        walkers, n = self.settings.num_walkers, self._num_spins
+        runs = self.settings.replicas * len(self._tables)
         walk = Walk(
             spins=np.empty((runs, walkers, n), np.int8),
             costs=np.empty((runs, walkers, n)),
             energies=np.empty((runs, walkers)),
             best_spins=np.empty((runs, n), np.int8),
-            best_energy=np.full((runs, 1), np.inf),
+            best_energy=np.empty((runs, 1)),
             step=0,
         )
-        self._over_reads(lambda run, read, tables: self._start_read(walk, run, read, tables))
+        self._over_reads(lambda runs, read, tables: self._begin(walk, runs, read, tables))
         return walk
 
     def compile(self, moving: Walk) -> None:
-        """Compiled code is kept on disk; what is not there yet was compiled by `start` or is by this empty call."""
-        self._over_reads(lambda run, read, tables: self._walk(moving, run, read, tables, 0), only_first=True)
+        """Compile, or load from disk what was compiled before, by taking no step."""
+        self._walk(moving, slice(0, 1), 0, self._tables[0], 0)
 
     def advance(self, moving: Walk, num_steps: int) -> tuple[Walk, dict[str, np.ndarray]]:
         """Sweeps of all reads."""
         walk = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, moving)
-        records = np.stack(self._over_reads(lambda run, read, tables: self._walk(walk, run, read, tables, num_steps)))
+        records = np.concatenate(
+            self._over_reads(lambda runs, read, tables: self._walk(walk, runs, read, tables, num_steps))
+        )
         kept = np.arange(moving.step, moving.step + num_steps)
         kept = kept[kept % self.record_every == 0]
         energies = records[:, kept - moving.step]
@@ -101,40 +105,45 @@ class Walkers(Engine):
         flips += self.settings.replicas * self._num_spins * (self.settings.num_preanneal_steps if ring else 0)
         return Work(energy_evaluations=flips, spin_updates=flips)
 
-    def _over_reads(self, task, *, only_first: bool = False) -> list:
-        """`task(run, read, tables)` of every read of every problem, on all processors; results in that order."""
-        reads = self.settings.replicas
-        jobs = [(p * reads + r, r, tables) for p, tables in enumerate(self._tables) for r in range(reads)]
-        with ThreadPoolExecutor(kernels.num_threads()) as pool:
-            return list(pool.map(lambda job: task(*job), jobs[:1] if only_first else jobs))
+    def _over_reads(self, task) -> list:
+        """`task(runs, first_read, tables)` of portions of the reads of every problem, on all processors, in order."""
+        reads, threads = self.settings.replicas, kernels.num_threads()
+        size = -(-reads // (_PORTIONS * threads))
+        portions = [
+            (slice(p * reads + r, p * reads + min(r + size, reads)), r, tables)
+            for p, tables in enumerate(self._tables)
+            for r in range(0, reads, size)
+        ]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda portion: task(*portion), portions))
 
-    def _start_read(self, walk: Walk, run: int, read: int, tables) -> None:
-        settings, spins, costs = self.settings, walk.spins[run], walk.costs[run]
-        spins[:] = kernels.random_state(settings.seed, read, self._num_spins)
-        energy = kernels.prepare(tables, spins[0], costs[0])
-        walk.best_spins[run], walk.best_energy[run] = spins[0], energy
-        walk.energies[run] = energy
+    def _begin(self, walk: Walk, runs: slice, first_read: int, tables: Tables) -> None:
+        settings, state = self.settings, _of(walk, runs)
+        kernels.begin(tables, *state, settings.seed, first_read)
         if settings.method == "sqa" and settings.num_preanneal_steps:
+            spins, costs, energies, best, best_spins = state
             cold = self._temperature[0] / settings.num_slices
             betas = 1 / np.linspace(_PREANNEAL * self._temperature[0], cold, settings.num_preanneal_steps)
-            kernels.anneal(
-                tables, spins[:1], costs[:1], walk.energies[run, :1], walk.best_energy[run], walk.best_spins[run],
-                betas, np.zeros_like(betas), settings.seed, read, -1 - len(betas),
-            )  # fmt: skip
-            spins[:], walk.energies[run] = spins[0], walk.energies[run, 0]
-        costs[:] = costs[0]
+            one = spins[:, :1], costs[:, :1], energies[:, :1]
+            kernels.anneal(tables, *one, best, best_spins, betas, 0 * betas, settings.seed, first_read, -1 - len(betas))
+            spins[:], costs[:], energies[:] = one
 
-    def _walk(self, walk: Walk, run: int, read: int, tables, num_steps: int) -> Float64[np.ndarray, "t 2"]:
-        settings, first = self.settings, walk.step
-        state = walk.spins[run], walk.costs[run], walk.energies[run], walk.best_energy[run], walk.best_spins[run]
+    def _walk(
+        self, walk: Walk, runs: slice, first_read: int, tables: Tables, num_steps: int
+    ) -> Float64[np.ndarray, "k t 2"]:
+        settings, state, first = self.settings, _of(walk, runs), walk.step
         if settings.method == "pt":
-            hot, cold = self._temperature[0], self._temperature[-1]
-            betas = 1 / ladder(hot, cold, settings.num_temperatures)
-            return kernels.temper(tables, *state, betas, settings.seed, read, first, num_steps)
+            betas = 1 / ladder(self._temperature[0], self._temperature[-1], settings.num_temperatures)
+            return kernels.temper(tables, *state, betas, settings.seed, first_read, first, num_steps)
         temperature = self._temperature[first : first + num_steps]
-        field = self._field[first : first + num_steps]
         rings = np.zeros(num_steps)
         if settings.method == "sqa":
             # Coupling of neighbouring slices in units of temperature, -1/2 ln tanh(Gamma / (P T)).
-            rings = np.minimum(-0.5 * np.log(np.tanh(np.maximum(field / temperature, 1e-20))), _MOST_RING)
-        return kernels.anneal(tables, *state, 1 / temperature, rings, settings.seed, read, first)
+            field = np.maximum(self._field[first : first + num_steps], 1e-20 * temperature)
+            rings = np.minimum(-0.5 * np.log(np.tanh(field / temperature)), _MOST_RING)
+        return kernels.anneal(tables, *state, 1 / temperature, rings, settings.seed, first_read, first)
+
+
+def _of(walk: Walk, runs: slice) -> tuple[np.ndarray, ...]:
+    """What the kernels change in place."""
+    return walk.spins[runs], walk.costs[runs], walk.energies[runs], walk.best_energy[runs], walk.best_spins[runs]

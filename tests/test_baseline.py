@@ -1,0 +1,214 @@
+"""Baselines: the Boltzmann law, the best visited state, and the same bits from any number of threads."""
+
+import json
+
+import numpy as np
+import optax
+import pytest
+from scipy.linalg import eigh, expm
+from scipy.stats import chisquare
+
+import lehr.baseline.walkers as walkers
+from enumeration import all_states, energies, field_matrix, mixed_problem
+from lehr import InputError, Problem, newman_moore, resume, sherrington_kirkpatrick, solve
+from lehr.baseline import kernels
+from lehr.baseline.settings import BASELINES, BaselineSettings
+from lehr.baseline.tables import tables_of
+from lehr.engine import Work
+
+PROBLEM = mixed_problem(6)
+QUICK = {"num_steps": 30, "replicas": 5, "seed": 3}
+LEAST_P = 1e-6  # of a test that is right
+
+
+def index_of(spins):
+    """Number of each state in the order of `all_states`."""
+    return ((1 - spins.astype(int)) // 2) @ (2 ** np.arange(spins.shape[-1])[::-1])
+
+
+def assert_drawn_from(spins, probabilities):
+    """Independent states [K, N] follow a law over all states; rare states are pooled."""
+    counts = np.bincount(index_of(spins), minlength=len(probabilities))
+    rare = probabilities * len(spins) < 10
+    observed = np.append(counts[~rare], counts[rare].sum())
+    expected = np.append(probabilities[~rare], probabilities[rare].sum()) * len(spins)
+    if expected[-1] < 1:
+        observed, expected = observed[:-1], expected[:-1] * observed[:-1].sum() / expected[:-1].sum()
+    assert chisquare(observed, expected).pvalue > LEAST_P
+
+
+def boltzmann(problem, temperature):
+    weights = np.exp(-(energies(problem) - energies(problem).min()) / temperature)
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize(
+    "problem", [PROBLEM, newman_moore(3), sherrington_kirkpatrick(9, seed=2), Problem.from_terms(1, {(0,): 0.3})]
+)
+def test_costs_follow_the_flips(problem):
+    tables, rng = tables_of(problem), np.random.default_rng(4)
+    spins = rng.choice(np.array([-1, 1], np.int8), problem.num_spins)
+    costs = np.empty(problem.num_spins)
+    energy = kernels.prepare(tables, spins, costs)
+    for i in rng.integers(0, problem.num_spins, 50):
+        assert energy + problem.offset == pytest.approx(problem.energy(spins), abs=1e-12)
+        np.testing.assert_allclose(costs, problem.flip_cost(spins), atol=1e-12)
+        energy += costs[i]
+        kernels._flip(tables, spins, costs, i)
+
+
+@pytest.mark.parametrize("method", ["sa", "metropolis", "pt"])
+def test_chains_reach_the_boltzmann_law(method):
+    """End states of independent reads, orders 1 to 3; the ramp of annealing is held at its end."""
+    cold = 2.0
+    ranges = {"sa": (5.0, cold), "metropolis": (cold, cold), "pt": (5.0, cold)}
+    few = {"num_temperatures": 4} if method == "pt" else {}
+    steps = {"num_annealing_steps": 20, "num_hold_steps": 80}
+    result = solve(PROBLEM, method, temperature=ranges[method], replicas=10_000, seed=1, **steps, **few)
+    assert_drawn_from(result.samples[:, -1], boltzmann(PROBLEM, cold))
+
+
+def test_a_sweep_leaves_the_boltzmann_law_invariant():
+    """Exact start, one sweep: a wrong acceptance rule shows at once, where a long chain might hide it."""
+    temperature, rng = 3.0, np.random.default_rng(8)
+    law, tables = boltzmann(PROBLEM, temperature), tables_of(PROBLEM)
+    starts = all_states(6)[rng.choice(len(law), 40_000, p=law)].astype(np.int8)
+    spins, costs = starts[:, None].copy(), np.array([PROBLEM.flip_cost(starts)]).swapaxes(0, 1)
+    state = spins, costs, PROBLEM.energy(starts)[:, None], np.zeros((len(starts), 1)), starts.copy()
+    kernels.anneal(tables, *state, np.full(1, 1 / temperature), np.zeros(1), 5, 0, 1)
+    assert (spins[:, 0] != starts).any(1).mean() > 0.3
+    assert_drawn_from(spins[:, 0], law)
+
+
+def trotter_law(problem, field, temperature, slices):
+    """Law of one slice, the diagonal of (exp(-H / PT) exp(Gamma sum sigma^x / PT))^P; PT is `temperature`."""
+    classical = np.exp(-energies(problem) / temperature)
+    hop = expm(-field * field_matrix(problem.num_spins) / temperature)
+    diagonal = np.diag(np.linalg.matrix_power(classical[:, None] * hop, slices))
+    return diagonal / diagonal.sum()
+
+
+def test_quantum_annealing_holds_the_law_of_its_trotter_ring():
+    problem, field, temperature, slices = mixed_problem(4), 0.8, 2.0, 5
+    options = {"temperature": (temperature, temperature), "transverse_field": (field, field), "num_slices": slices}
+    result = solve(problem, "sqa", replicas=10_000, num_steps=60, seed=2, **options)
+    law = trotter_law(problem, field, temperature, slices)
+    assert_drawn_from(result.samples[:, 2], law)
+    assert np.abs(law - boltzmann(problem, temperature)).max() > 0.05  # the ring matters
+
+
+def test_quantum_annealing_agrees_with_diagonalisation():
+    """Thermal state of H - Gamma sum sigma^x at T = PT / P, within the Trotter error of P slices and its own noise."""
+    problem, field, cold, slices = mixed_problem(4), 0.8, 0.25, 32
+    levels, vectors = eigh(np.diag(energies(problem)) + field * field_matrix(4))
+    weights = np.exp(-(levels - levels[0]) / cold)
+    exact = (vectors**2 * (weights / weights.sum())).sum(1) @ energies(problem)
+    high = cold * slices
+    trotter = trotter_law(problem, field, high, slices) @ energies(problem)
+    assert abs(trotter - exact) < 0.01 * abs(exact)
+    options = {"temperature": (high, high), "transverse_field": (field, field), "num_slices": slices}
+    result = solve(problem, "sqa", replicas=1000, num_steps=200, seed=2, **options)
+    means = result.energies.mean(1) - float(problem.offset)
+    assert abs(means.mean() - exact) < abs(trotter - exact) + 5 * means.std() / np.sqrt(len(means))
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_the_best_visited_state_is_kept(method):
+    result = solve(PROBLEM, method, temperature=(3.0, 3.0), **QUICK)
+    history = result.history
+    assert result.history.sizes["step"] == 30
+    lowest = history["energy_min"].min("step").values
+    assert (result.replica_best_energies <= lowest + 1e-12).all()
+    assert result.best_energy == PROBLEM.energy(result.best_spins) == result.replica_best_energies.min()
+    assert result.samples.shape == (5, {"sqa": 20}.get(method, 1), 6)
+
+
+def test_the_best_state_of_a_hot_chain_is_the_ground_state_that_it_leaves():
+    result = solve(PROBLEM, "metropolis", temperature=(50.0, 50.0), num_steps=3000, replicas=3)
+    ground = energies(PROBLEM).min() + float(PROBLEM.offset)
+    np.testing.assert_allclose(result.replica_best_energies, ground, rtol=1e-12)
+    assert result.mean_energy > ground + 0.1
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_threads_and_pauses_change_nothing(method, monkeypatch):
+    options = {**QUICK, "num_steps": 1100, "num_preanneal_steps": 10} if method == "sqa" else QUICK
+    expected = solve(PROBLEM, method, **options)
+    monkeypatch.setattr(kernels, "num_threads", lambda: 1)
+    monkeypatch.setattr(walkers.Walkers, "most_steps", 7)
+    found = solve(PROBLEM, method, **options)
+    np.testing.assert_array_equal(found.samples, expected.samples)
+    np.testing.assert_array_equal(found.best_spins, expected.best_spins)
+    assert found.history.identical(expected.history)
+
+
+def test_reads_and_seeds_differ():
+    problem = sherrington_kirkpatrick(40, seed=1)
+    options = {"temperature": (9.0, 9.0), "num_steps": 5, "replicas": 20}
+    first, again, other = (solve(problem, "sa", seed=seed, **options) for seed in (1, 1, 2))
+    assert first.num_distinct == 20
+    np.testing.assert_array_equal(first.samples, again.samples)
+    assert len(np.unique(np.concatenate([first.samples, other.samples]).reshape(40, -1), axis=0)) == 40
+
+
+def test_several_problems_are_those_problems_one_by_one():
+    problems = [sherrington_kirkpatrick(8, seed=seed) for seed in (1, 2)]
+    options = {"temperature": (2.0, 0.1), **QUICK}
+    for together, problem in zip(solve(problems, "sa", **options), problems, strict=True):
+        alone = solve(problem, "sa", **options)
+        np.testing.assert_array_equal(together.samples, alone.samples)
+        np.testing.assert_array_equal(together.energies, alone.energies)
+
+
+def test_rounding_does_not_add_up():
+    problem = sherrington_kirkpatrick(12, seed=3)
+    settings = BaselineSettings(method="metropolis", num_annealing_steps=4096, replicas=1, temperature=(1.0, 1.0))
+    engine = walkers.Walkers([problem], settings)
+    walk, _ = engine.advance(engine.start(), 4000)
+    np.testing.assert_allclose(walk.costs[0, 0], problem.flip_cost(walk.spins[0, 0]), atol=1e-12)
+    assert walk.energies[0, 0] == pytest.approx(float(problem.energy(walk.spins[0, 0])), abs=1e-12)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path):
+    options = {**QUICK, "num_steps": 4000}
+    expected = solve(PROBLEM, "pt", **options)
+
+    def stop(report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(PROBLEM, "pt", out=tmp_path / "run", callback=stop, **options)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    found = resume(tmp_path / "run")
+    np.testing.assert_array_equal(found.samples, expected.samples)
+    assert found.history.identical(expected.history)
+    assert found.work == expected.work
+
+
+def test_work_is_counted():
+    counted = {method: solve(PROBLEM, method, **QUICK, **extra).work for method, extra in {
+        "sa": {}, "pt": {"num_temperatures": 4}, "sqa": {"num_slices": 3, "num_preanneal_steps": 7}
+    }.items()}  # fmt: skip
+    sweep = 5 * 6  # reads, spins
+    assert counted["sa"] == Work(0, 30 * sweep, 30 * sweep)
+    assert counted["pt"] == Work(0, 4 * 30 * sweep, 4 * 30 * sweep)
+    assert counted["sqa"].spin_updates == (2 * 3 * 30 + 7) * sweep
+    networks = solve(PROBLEM, num_steps=10, replicas=2, num_samples=8, num_final_samples=20)
+    assert networks.work == Work(10, 2 * 100, 2 * 100 * 6)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("sa", {"num_slices": 4}, "`num_slices` must be left out for sa"),
+        ("sa", {"transverse_field": (1.0, 0.1)}, "`transverse_field` must be left out for sa"),
+        ("pt", {"learning_rate": 0.1}, "`learning_rate` must be a setting"),
+        ("sa", {"temperature": (1.0, 0.0)}, "`temperature` must be above 0"),
+        ("sqa", {"num_slices": 1}, "`num_slices` must be an integer of at least 2"),
+        ("pt", {"ansatz": "linear"}, "`ansatz` must be a setting"),
+        ("sa", {"optimiser": optax.sgd(0.1)}, "`optimiser` must be left out for sa"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(method, changes, message):
+    with pytest.raises(InputError, match=message):
+        solve(PROBLEM, method, **{**QUICK, **changes})
