@@ -178,7 +178,9 @@ def test_sector_with_tables_for_high_bits(monkeypatch):
 
 
 def test_sector_of_given_permutations():
-    ring = Problem.from_terms(10, {(i, (i + 1) % 10): 0.7 for i in range(10)} | {(i,): 0.2 for i in range(10)})
+    ring = Problem.from_terms(
+        10, {(i, (i + 1) % 10): 0.7 for i in range(10)} | {(i,): 0.2 for i in range(10)}, offset=1.5
+    )
     rotation = np.roll(np.arange(10), 1)[None]
     assert symmetric_field_energy(ring, 0.4, rotation) == pytest.approx(field_energy(ring, 0.4), abs=1e-11)
     with pytest.raises(InputError, match="leave the energy unchanged"):
