@@ -58,6 +58,21 @@ def test_json_is_lossless(tmp_path_factory, drawn, name, ground_energy, boundary
     assert back.name == name
 
 
+def test_json_keeps_a_ground_state_that_is_one(tmp_path):
+    file = tmp_path / "planted.json"
+    problem = Problem.from_terms(3, {(0, 1): 1.5, (2,): -0.5}, ground_spins=[1, -1, 1])
+    save_problem(problem, file)
+    back = load_problem(file)
+    assert float(back.ground_energy) == -2.0
+    assert back.ground_spins.tolist() == [1, -1, 1]
+    content = json.loads(file.read_text())
+    for spins, reason in (([1, 1, 1], "must have the energy"), ([1, -1], "must hold 3 spins"), ("up", "list of int")):
+        file.write_text(json.dumps(content | {"ground_spins": spins}))
+        with pytest.raises(InputError, match=reason) as caught:
+            load_problem(file)
+        assert "\n" not in str(caught.value)
+
+
 @quick
 @given(parts(max_order=2))
 def test_bqm_file_keeps_energy_and_labels(tmp_path_factory, drawn):
@@ -65,6 +80,11 @@ def test_bqm_file_keeps_energy_and_labels(tmp_path_factory, drawn):
     terms = {spins: c + 0.0 for spins, c in terms.items() if c or len(spins) > 1}
     problem = Problem.from_terms(n, terms, offset=offset + 0.0, labels=named)
     file = tmp_path_factory.getbasetemp() / "kept.bqm"
+    numbers = [label for label in named or () if isinstance(label, int | float) and label == int(label)]
+    if not all(-(2**63) <= label < 2**63 for label in numbers):
+        with pytest.raises(InputError, match="labels of 64 bits"):
+            save_problem(problem, file)
+        return
     save_problem(problem, file)
     back = load_problem(file)
     assert exact(back)[:3] == exact(problem)[:3]

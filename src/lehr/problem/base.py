@@ -8,7 +8,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int8
 
 from lehr._types import ArrayLike, Energy, InputError, Spins, as_real_spins, matmul, namespace, sum_by_index
 
@@ -71,6 +71,7 @@ class Problem(eqx.Module):
     offset: Float[ArrayLike, ""]
     coupling_matrix: Float[ArrayLike, "n n"] | None
     ground_energy: Float[ArrayLike, ""] | None
+    ground_spins: Int8[np.ndarray, " n"] | None
     lattice: Lattice | None = eqx.field(static=True)
     labels: tuple[Hashable, ...] | None = eqx.field(static=True)
     name: str = eqx.field(static=True)
@@ -84,9 +85,13 @@ class Problem(eqx.Module):
         labels: Sequence[Hashable] | None = None,
         lattice: Lattice | None = None,
         ground_energy: float | None = None,
+        ground_spins: Sequence[int] | ArrayLike | None = None,
         name: str = "problem",
     ):
-        """Check and store the terms: one pair (indices[m, k], coefficients[m]) for each order k that occurs."""
+        """Check and store the terms: one pair (indices[m, k], coefficients[m]) for each order k that occurs.
+
+        `ground_spins` is a known ground state; the known `ground_energy` is its energy where none is given.
+        """
         if num_spins < 1:
             raise InputError(f"Argument `num_spins` must be at least 1, but it is {num_spins}.")
         self.num_spins = int(num_spins)
@@ -103,6 +108,9 @@ class Problem(eqx.Module):
         self.lattice = lattice
         self.name = name
         self.coupling_matrix = _dense_couplings(num_spins, self.terms)
+        self.ground_spins = None if ground_spins is None else _checked_ground_state(self, ground_spins)
+        if self.ground_spins is not None and self.ground_energy is None:
+            self.ground_energy = np.asarray(self.energy(self.ground_spins))
 
     @classmethod
     def from_terms(cls, num_spins: int, terms: Mapping[tuple[int, ...], float], **metadata) -> "Problem":
@@ -178,8 +186,8 @@ class Problem(eqx.Module):
         return s
 
     def bare(self) -> "Problem":
-        """The same energy function without name, labels and ground energy: equal structure for equal interactions."""
-        cleared = {"name": "", "labels": None, "ground_energy": None}
+        """The same energy function without name, labels and ground state: equal structure for equal interactions."""
+        cleared = {"name": "", "labels": None, "ground_energy": None, "ground_spins": None}
         twin = object.__new__(Problem)  # past __init__, which takes host arrays only: this one may be traced or stacked
         for field in dataclasses.fields(self):
             object.__setattr__(twin, field.name, cleared.get(field.name, getattr(self, field.name)))
@@ -221,6 +229,19 @@ def _check_lattice(lattice: Lattice, num_spins: int) -> None:
         )
     if lattice.boundary not in ("open", "periodic"):
         raise InputError(f"Argument `lattice` must have the boundary open or periodic, but it is {lattice.boundary!r}.")
+
+
+def _checked_ground_state(problem: Problem, spins: Sequence[int] | ArrayLike) -> Int8[np.ndarray, " n"]:
+    spins = np.asarray(spins)
+    if spins.shape != (problem.num_spins,) or not np.isin(spins, (-1, 1)).all():
+        raise InputError(f"Argument `ground_spins` must hold {problem.num_spins} spins +1 and -1, but it does not.")
+    energy, stated = float(problem.energy(spins)), problem.ground_energy
+    scale = max(1.0, abs(energy), sum(float(np.abs(t.coefficients).sum()) for t in problem.terms))
+    if stated is not None and not abs(energy - stated) <= 1e-9 * scale:
+        raise InputError(
+            f"Argument `ground_spins` must have the energy `ground_energy` {stated}, but their energy is {energy}."
+        )
+    return spins.astype(np.int8)
 
 
 def _checked_labels(labels: Sequence[Hashable], num_spins: int) -> tuple[Hashable, ...]:

@@ -61,19 +61,22 @@ def to_bqm(problem: Problem) -> dimod.BinaryQuadraticModel:
 
     Args: `problem`, of order 1 or 2. Its name, lattice and ground energy have no place in a model.
     Returns: the model in float64; `from_bqm` gives the same terms back.
-    Errors: `InputError` where the order is above 2.
+    Errors: `InputError` where the order is above 2, or a label is an integer that dimod cannot hold.
 
     >>> to_bqm(Problem.from_terms(2, {(0,): 0.5, (0, 1): -1.0}, labels=("a", "b")))
     BinaryQuadraticModel({'a': 0.5, 'b': 0.0}, {('b', 'a'): -1.0}, 0.0, 'SPIN')
     """
     fields, pairs, couplings = fields_and_couplings(problem, "a BinaryQuadraticModel")
-    return dimod.BinaryQuadraticModel.from_numpy_vectors(
-        fields,
-        (pairs[:, 0], pairs[:, 1], couplings),
-        float(problem.offset),
-        dimod.Vartype.SPIN,
-        variable_order=list(names(problem)),
-    )
+    try:
+        return dimod.BinaryQuadraticModel.from_numpy_vectors(
+            fields,
+            (pairs[:, 0], pairs[:, 1], couplings),
+            float(problem.offset),
+            dimod.Vartype.SPIN,
+            variable_order=list(names(problem)),
+        )
+    except OverflowError:
+        raise InputError("Argument `problem` must have whole-number labels of 64 bits, but one is larger.") from None
 
 
 def from_polynomial(polynomial: object, *, labels: Sequence[Hashable] | None = None) -> Problem:

@@ -1,7 +1,8 @@
 """Lehr's own file: JSON, every order, every float exact, versioned.
 
     {"format": "lehr-problem", "version": 1, "name": "demo", "num_spins": 3, "offset": 2.0,
-     "ground_energy": null, "lattice": {"shape": [3], "boundary": "open"}, "labels": ["a", 1, ["b", 2.5]],
+     "ground_energy": null, "ground_spins": null, "lattice": {"shape": [3], "boundary": "open"},
+     "labels": ["a", 1, ["b", 2.5]],
      "terms": [{"order": 2, "indices": [[0, 1], [1, 2]], "coefficients": [-1.0, 0.1]}]}
 
 Indices count from 0; the sign is dimod's, `H = offset + sum c prod s`. A label is an integer, a finite float, a string
@@ -24,7 +25,7 @@ from lehr.problem.pairwise import plain_label
 from lehr.problem.source import MAX_SPINS, Source, first_repeat, shown
 
 _REQUIRED = {"format", "version", "num_spins", "terms"}
-_OPTIONAL = {"name", "offset", "ground_energy", "lattice", "labels"}
+_OPTIONAL = {"name", "offset", "ground_energy", "ground_spins", "lattice", "labels"}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+|\n')
 
 
@@ -48,6 +49,7 @@ def write_json(problem: Problem) -> bytes:
         "num_spins": problem.num_spins,
         "offset": float(problem.offset),
         "ground_energy": None if problem.ground_energy is None else float(problem.ground_energy),
+        "ground_spins": None if problem.ground_spins is None else problem.ground_spins.tolist(),
         "lattice": None if lattice is None else {"shape": list(map(int, lattice.shape)), "boundary": lattice.boundary},
         "labels": None if problem.labels is None else [label_to_json(label) for label in problem.labels],
     }
@@ -139,16 +141,22 @@ def _problem(data: Any, name: str) -> Problem:
     for number, order in enumerate(orders):
         if order in orders[:number]:
             raise _Fault(f"order {order} occurs twice; join the two groups of terms", "terms", number)
-    ground_energy = data.get("ground_energy")
-    return Problem(
-        num_spins,
-        terms,
-        offset=_number(data.get("offset", 0.0), "offset"),
-        labels=_labels(data.get("labels"), num_spins),
-        lattice=_lattice(data.get("lattice"), num_spins),
-        ground_energy=None if ground_energy is None else _number(ground_energy, "ground_energy"),
-        name=name,
-    )
+    ground_energy, ground_spins = data.get("ground_energy"), data.get("ground_spins")
+    if ground_spins is not None and (type(ground_spins) is not list or any(type(s) is not int for s in ground_spins)):
+        raise _Fault(f"`ground_spins` must be a list of integers, but it is {shown(ground_spins)}", "ground_spins")
+    ground_energy = None if ground_energy is None else _number(ground_energy, "ground_energy")
+    known = {
+        "offset": _number(data.get("offset", 0.0), "offset"),
+        "labels": _labels(data.get("labels"), num_spins),
+        "lattice": _lattice(data.get("lattice"), num_spins),
+        "ground_energy": ground_energy,
+    }
+    try:
+        return Problem(num_spins, terms, ground_spins=ground_spins, name=name, **known)
+    except InputError as error:
+        if ground_spins is None:
+            raise
+        raise _Fault(str(error), "ground_spins") from None
 
 
 def _check_keys(data: dict, required: set[str], optional: set[str], *where: str | int) -> None:

@@ -50,5 +50,6 @@ def newman_moore(shape: int | Sequence[int], *, coupling: float = 1.0) -> Proble
         [(np.stack(corners, axis=-1).reshape(sites.size, -1), np.full(sites.size, coupling / 2))],
         lattice=Lattice(sides, "periodic"),
         ground_energy=-sites.size * abs(coupling) / 2,
+        ground_spins=np.full(sites.size, -np.sign(coupling)),
         name=f"Newman-Moore {sides[0]}x{sides[1]} J {coupling:g}",
     )

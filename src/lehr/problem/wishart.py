@@ -22,7 +22,8 @@ def wishart(num_spins: int, alpha: float, *, seed: int) -> Problem:
         seed: seed of Z and t, 0 to 2**32 - 1.
 
     Returns:
-        The problem; it stores the terms `c = -J` (signs: `lehr._types`). `ground_energy = -sum W^2 / (2 N)`.
+        The problem; it stores the terms `c = -J` (signs: `lehr._types`). `ground_energy = -sum W^2 / (2 N)`
+        and `ground_spins` are t.
 
     Raises:
         InputError: for too few or too many spins, an alpha that gives no column, or a seed out of range.
@@ -46,6 +47,7 @@ def wishart(num_spins: int, alpha: float, *, seed: int) -> Problem:
         num_spins,
         [(np.stack([i, j], axis=1), overlaps[i, j] * gauge[i] * gauge[j] / scale)],
         ground_energy=-float(np.trace(overlaps)) / (2 * scale),
+        ground_spins=gauge,
         name=f"Wishart {num_spins} alpha {alpha:g} seed {seed}",
     )
 
