@@ -1,0 +1,346 @@
+"""Metrics: how good the states of a run are, and how surely.
+
+Energies are in the units of H and include the offset; times are in seconds; entropies in nats. An energy counts as the
+ground energy where it is within 1e-9 of it in units of `scale`, by default the largest size of the energies at hand.
+Where states have energies of very different sizes, as penalties make them, give a scale.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
+from scipy.special import ndtri, stdtrit
+
+from lehr._types import InputError
+from lehr.states import checked_states, grouped
+
+_TOLERANCE = 1e-9
+# Spins compared at once by `overlaps`.
+_CHUNK_SPINS = 2**24
+
+
+class Interval(NamedTuple):
+    """An estimate with the two ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Coverage(NamedTuple):
+    """Which ground states were sampled: `found` distinct ones, the `entropy` [nats] of their frequencies, their
+    `fraction` of all samples, and the entropy relative to that of all ground states (None where unknown)."""
+
+    found: int
+    entropy: float
+    fraction: float
+    relative_entropy: float | None
+
+
+def residual_per_spin(energies: ArrayLike, ground_energy: float, num_spins: int) -> float:
+    """Residual energy per spin, `(mean of energies - ground_energy) / num_spins`, in the units of H.
+
+    Args: `energies` of samples, of any shape, all weighing the same; `ground_energy` of the whole system.
+    Errors: `InputError` where an energy is below the ground energy, or numbers are missing or not finite.
+
+    Source: paper A (the mean over samples; `typical` is that over instances).
+
+    >>> residual_per_spin([-4.0, -3.0], ground_energy=-4.0, num_spins=10)
+    0.05
+    """
+    if num_spins < 1:
+        raise InputError(f"Argument `num_spins` must be at least 1, but it is {num_spins}.")
+    values = _numbers("energies", energies)
+    _is_ground("energies", values, ground_energy, None)
+    return float((values - ground_energy).mean()) / num_spins
+
+
+def typical(values: ArrayLike, *, floor: float = 0.0, confidence: float = 0.95) -> Interval:
+    """Geometric mean over instances, `exp(mean ln v)`, with Student's interval of the logarithms.
+
+    Args: `values` [K] of K instances, none negative, in any unit; `floor`: smaller values count as this much, say the
+        resolution of the residual energy. The interval uses the jackknife error, which for a mean is `s / sqrt(K)`.
+    Returns: an interval in the unit of the values. With a value of 0 (and no floor) the geometric mean is 0 and its
+        error infinite: `Interval(0, 0, inf)`; of one instance the interval is `(0, inf)`, too.
+    Errors: `InputError` where a value is negative, or numbers are missing or not finite.
+
+    Source: paper A (residual energies over 25 instances).
+
+    >>> round(typical([1.0, 100.0]).value, 9), typical([1.0, 0.0])
+    (10.0, Interval(value=0.0, low=0.0, high=inf))
+    >>> round(typical([1.0, 0.0], floor=0.01).value, 9)
+    0.1
+    """
+    _check_share("confidence", confidence)
+    numbers = _numbers("values", values).reshape(-1)
+    if numbers.min() < 0 or not 0 <= floor < math.inf:
+        raise InputError(
+            f"Argument `values` must not be negative, nor must `floor`, but the least are {numbers.min()} and {floor}."
+        )
+    numbers = np.maximum(numbers, floor)
+    if numbers.min() == 0:
+        return Interval(0.0, 0.0, math.inf)
+    logs = np.log(numbers)
+    middle = float(np.exp(logs.mean()))
+    if len(logs) == 1:
+        return Interval(middle, 0.0, math.inf)
+    error = logs.std(ddof=1) / math.sqrt(len(logs)) * stdtrit(len(logs) - 1, (1 + confidence) / 2)
+    return Interval(middle, float(np.exp(logs.mean() - error)), float(np.exp(logs.mean() + error)))
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Probability of success of independent trials: `successes / trials` with Wilson's score interval.
+
+    Errors: `InputError` where `trials` is below 1 or `successes` not between 0 and `trials`.
+
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
+
+    >>> tuple(round(x, 4) for x in wilson(8, 10))
+    (0.8, 0.4902, 0.9433)
+    """
+    _check_share("confidence", confidence)
+    if trials < 1 or not 0 <= successes <= trials:
+        raise InputError(
+            f"Argument `successes` must lie between 0 and `trials`, at least 1, but they are {successes} and {trials}."
+        )
+    share, square = successes / trials, float(ndtri((1 + confidence) / 2)) ** 2 / trials
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    # Exact at the ends, where the formula is so up to rounding.
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == trials else middle + half
+    return Interval(share, low, high)
+
+
+def success_probability(
+    best_energies: ArrayLike, ground_energy: float, *, confidence: float = 0.95, scale: float | None = None
+) -> Interval:
+    """Probability that an independent run meets a ground state, with Wilson's interval.
+
+    Args: `best_energies` [R], the lowest energy that each run has met (`Result.replica_best_energies`).
+    Errors: `InputError` where an energy is below the ground energy, or numbers are missing or not finite.
+
+    Source: `wilson`.
+
+    >>> success_probability([-2.0, -1.5, -2.0, -2.0], ground_energy=-2.0).value
+    0.75
+    """
+    reached = _is_ground("best_energies", _numbers("best_energies", best_energies), ground_energy, scale)
+    return wilson(int(reached.sum()), reached.size, confidence)
+
+
+def time_to_solution(
+    successes: int, trials: int, seconds_per_run: float, target: float = 0.99, confidence: float = 0.95
+) -> Interval:
+    """Seconds of repeated independent runs until one succeeds with the probability `target`.
+
+    It is `seconds_per_run * max(1, ln(1 - target) / ln(1 - p))` with p = `successes / trials`: a run cannot be cut
+    short, but the number of runs is not rounded up. The interval is that of the ends of Wilson's interval of p; the
+    seconds of a run count as known. Without any success the value and its upper end are infinite.
+
+    Errors: `InputError` where a share is not between 0 and 1, the seconds are not positive, or as `wilson`.
+
+    Source: T. F. Rønnow et al., Science 345, 420 (2014), who round the number of runs up.
+
+    >>> tuple(round(x, 3) for x in time_to_solution(50, 100, seconds_per_run=2.0))
+    (13.288, 10.157, 17.807)
+    >>> time_to_solution(100, 100, seconds_per_run=2.0).value, time_to_solution(0, 100, seconds_per_run=2.0).value
+    (2.0, inf)
+    """
+    _check_share("target", target)
+    if not 0 < seconds_per_run < math.inf:
+        raise InputError(f"Argument `seconds_per_run` must be positive and finite, but it is {seconds_per_run}.")
+
+    def seconds(probability: float) -> float:
+        if probability == 0:
+            return math.inf
+        runs = 1.0 if probability >= target else math.log1p(-target) / math.log1p(-probability)
+        return seconds_per_run * max(1.0, runs)
+
+    share, low, high = wilson(successes, trials, confidence)
+    return Interval(seconds(share), seconds(high), seconds(low))
+
+
+def coverage(
+    spins: ArrayLike,
+    energies: ArrayLike,
+    ground_energy: float,
+    num_ground_states: int | None = None,
+    *,
+    scale: float | None = None,
+) -> Coverage:
+    """How many of the ground states the samples hold, and how evenly.
+
+    Args: `spins` ±1 [M, N] or [R, M, N] with their `energies` [M] or [R, M]; `num_ground_states`, where it is known.
+    Returns: `Coverage`. The entropy is that of the frequencies, `-sum f ln f`, and so at most the logarithm of the
+        number of samples: draw many more samples than there are states before you call it small. The relative entropy
+        is None where the number of ground states is unknown or 1.
+    Errors: `InputError` for spins other than ±1, energies of another shape or below the ground energy, or more
+        states found than there are.
+
+    Source: Shannon's entropy; for the 2^k ground states of the Newman-Moore model the largest is k ln 2.
+
+    >>> coverage(np.array([[1, 1], [1, 1], [-1, -1], [1, -1]]), [-1.0, -1.0, -1.0, 1.0], -1.0, num_ground_states=2)
+    Coverage(found=2, entropy=0.6365141682948128, fraction=0.75, relative_entropy=0.9182958340544894)
+    """
+    numbers, array = _numbers("energies", energies), np.asarray(spins)
+    states = checked_states("spins", array, array.shape[-1] if array.ndim else 0)
+    if states.shape[:-1] != numbers.shape:
+        raise InputError(
+            f"Argument `energies` must hold one energy of each state, but the shapes are {numbers.shape} "
+            f"and {states.shape}."
+        )
+    ground = _is_ground("energies", numbers, ground_energy, scale)
+    counts = grouped(states[ground])[2] if ground.any() else np.zeros(0)
+    if num_ground_states is not None and num_ground_states < max(1, len(counts)):
+        raise InputError(
+            f"Argument `num_ground_states` must be at least the {len(counts)} that were found, and 1, "
+            f"but it is {num_ground_states}."
+        )
+    shares = counts / counts.sum()
+    entropy = abs(float((shares * np.log(shares)).sum()))
+    relative = (
+        entropy / math.log(num_ground_states) if num_ground_states is not None and num_ground_states > 1 else None
+    )
+    return Coverage(len(counts), entropy, float(ground.mean()), relative)
+
+
+def overlaps(spins: ArrayLike, *, max_pairs: int = 100_000, seed: int = 0) -> Float64[np.ndarray, " pairs"]:
+    """Overlaps `q = 1/N sum_i s_i s'_i` of pairs of samples.
+
+    Args: `spins` ±1 [M, N], whose pairs are those of different samples; or [R, M, N] with R > 1, whose pairs are those
+        of different replicas, as the spin-glass order parameter wants; `max_pairs`: where there are more, so many
+        random ones are drawn, with replacement.
+    Returns: q [pairs], from -1 to 1; every pair once, in order, where there are at most `max_pairs`.
+    Errors: `InputError` for spins other than ±1, or fewer than two samples.
+
+    Source: G. Parisi, Phys. Rev. Lett. 50, 1946 (1983).
+
+    >>> overlaps(np.array([[1, 1, 1, 1], [1, 1, 1, -1], [-1, -1, -1, -1]])).tolist()
+    [0.5, -1.0, -0.5]
+    """
+    array = np.asarray(spins)
+    states = checked_states("spins", array, array.shape[-1] if array.ndim else 0)
+    if states.ndim == 3 and len(states) == 1:
+        states = states[0]
+    num_sets, size = (len(states), 1 if states.ndim == 2 else states.shape[1]) if states.ndim > 1 else (1, 1)
+    if num_sets < 2 or not states.size:
+        raise InputError(f"Argument `spins` must hold at least two samples, but its shape is {array.shape}.")
+    if max_pairs < 1:
+        raise InputError(f"Argument `max_pairs` must be at least 1, but it is {max_pairs}.")
+    states = states.reshape(-1, states.shape[-1])
+    if num_sets * (num_sets - 1) // 2 * size**2 <= max_pairs:
+        of_set = np.arange(len(states)) // size
+        one, other = np.nonzero(of_set[:, None] < of_set)
+    else:
+        rng = np.random.default_rng(seed)
+        first = rng.integers(num_sets, size=max_pairs)
+        second = rng.integers(num_sets - 1, size=max_pairs)
+        second += second >= first  # any set but the first
+        one, other = (number * size + rng.integers(size, size=max_pairs) for number in (first, second))
+    piece = max(1, _CHUNK_SPINS // states.shape[1])
+    starts = range(0, len(one), piece)
+    equal = [(states[one[k : k + piece]] == states[other[k : k + piece]]).sum(axis=1) for k in starts]
+    return (2.0 * np.concatenate(equal) - states.shape[1]) / states.shape[1]
+
+
+def bootstrap(
+    values: ArrayLike,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    *,
+    num_bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """A statistic with its percentile interval over resampled instances; the same for the same seed.
+
+    Args: `values` [K, ...] of K independent instances; `statistic` takes such an array and returns a number.
+    Returns: the statistic of the values; the interval is too narrow for few instances, by the factor
+        `sqrt(1 - 1/K)` for a mean.
+    Errors: `InputError` for fewer than two instances, or numbers that are not finite.
+
+    Source: B. Efron, Ann. Stat. 7, 1 (1979).
+
+    >>> bootstrap([1.0, 2.0, 3.0, 4.0], np.median, num_bootstrap=200)
+    Interval(value=2.5, low=1.0, high=4.0)
+    """
+    _check_share("confidence", confidence)
+    array = _numbers("values", values)
+    if array.ndim < 1 or len(array) < 2:
+        raise InputError(f"Argument `values` must hold at least two instances, but its shape is {array.shape}.")
+    if num_bootstrap < 1:
+        raise InputError(f"Argument `num_bootstrap` must be at least 1, but it is {num_bootstrap}.")
+    rng = np.random.default_rng(seed)
+    resampled = [float(statistic(array[rng.integers(len(array), size=len(array))])) for _ in range(num_bootstrap)]
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(statistic(array)), float(low), float(high))
+
+
+def power_law(
+    times: ArrayLike, residuals: ArrayLike, *, num_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Exponent a of `typical residual = c * time^a`, negative where residuals decay, with its bootstrap interval.
+
+    Least squares of the logarithm of the geometric mean over instances against the logarithm of the time. Whole
+    instances are resampled, for the residuals of one at different times belong together.
+
+    Args: `times` [S], positive, in any unit, at least three different ones; `residuals` [S, K] of K >= 2 instances,
+        in any unit, positive.
+    Errors: `InputError` for other shapes, too few times or instances, and numbers that are not positive: leave out
+        the times from which on residuals are 0, or raise all to a floor.
+
+    Source: paper A, fig. 3 and 4 (residual energy against the number of annealing steps).
+
+    >>> steps = np.array([10.0, 100.0, 1000.0])
+    >>> round(power_law(steps, steps[:, None] ** -0.5 * np.array([1.0, 3.0])).value, 12)
+    -0.5
+    """
+    t, values = _numbers("times", times), _numbers("residuals", residuals)
+    if t.ndim != 1 or values.ndim != 2 or len(values) != len(t):
+        raise InputError(
+            f"Argument `residuals` must have shape [times, instances], but it has {values.shape} "
+            f"and `times` has {t.shape}."
+        )
+    if t.min() <= 0 or len(np.unique(t)) < 3:
+        raise InputError(f"Argument `times` must hold at least three positive times, but they are {t.tolist()}.")
+    if values.min() <= 0:
+        raise InputError(f"Argument `residuals` must be positive, but one is {values.min()}; leave it out or floor it.")
+    log_t = np.log(t) - np.log(t).mean()
+    # The slope is linear in the logarithms: that of their mean is the mean of the instances' slopes.
+    slopes = log_t @ np.log(values) / (log_t @ log_t)
+    return bootstrap(slopes, num_bootstrap=num_bootstrap, confidence=confidence, seed=seed)
+
+
+def _numbers(name: str, values: ArrayLike) -> Float64[np.ndarray, "..."]:
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"Argument `{name}` must hold numbers in a regular shape, but it does not.") from None
+    if not numbers.size or not np.isfinite(numbers).all():
+        raise InputError(
+            f"Argument `{name}` must hold finite numbers, but {'some are not' if numbers.size else 'it is empty'}."
+        )
+    return numbers
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 < share < 1:
+        raise InputError(f"Argument `{name}` must lie between 0 and 1, but it is {share}.")
+
+
+def _is_ground(name: str, energies: np.ndarray, ground_energy: float, scale: float | None) -> np.ndarray:
+    """Which energies are the ground energy up to rounding. Errors: `InputError` where one lies below it."""
+    if not math.isfinite(ground_energy) or not (scale is None or 0 < scale < math.inf):
+        raise InputError(
+            f"Argument `ground_energy` must be finite and `scale` positive, but they are {ground_energy} and {scale}."
+        )
+    tolerance = _TOLERANCE * (max(abs(ground_energy), float(np.abs(energies).max())) if scale is None else scale)
+    if energies.min() < ground_energy - tolerance:
+        raise InputError(
+            f"Argument `ground_energy` must be the lowest energy, but it is {ground_energy:.12g} "
+            f"and `{name}` reach {energies.min():.12g}."
+        )
+    return energies <= ground_energy + tolerance
