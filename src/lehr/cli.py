@@ -165,6 +165,29 @@ def solve(
 
 
 @app.command()
+def exact(
+    file: Annotated[Path, typer.Argument(help="Problem file.")],
+    temperature: Annotated[list[float] | None, typer.Option(help="Give the free energy at T.", metavar="T")] = None,
+    field: Annotated[
+        list[float] | None, typer.Option(help="Give the energy in a transverse field.", metavar="G")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Format of FILE, where it does not tell.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the problem with its ground state.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find the exact ground energy of the problem in FILE, by the best method that applies."""
+    from lehr.exact.choose import exact as find
+    from lehr.problem.io import load_problem, save_problem
+
+    reference = find(load_problem(file, format), temperatures=temperature or (), fields=field or ())
+    if output is not None:
+        save_problem(reference.solved_problem(), output, "json")
+    print(json.dumps(reference.summary()) if as_json else reference)
+
+
+@app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show versions, devices, which kernels are active, and the presets."""
     import platform

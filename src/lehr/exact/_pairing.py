@@ -10,7 +10,7 @@ guarantee: on 40x40 spin glasses, eight of them miss the optimum now and then.
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import scipy.optimize
+import scipy  # whose `optimize` takes long to import, and is only when it is used
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
 from rustworkx import PyGraph, max_weight_matching
