@@ -81,6 +81,7 @@ ROOMS = [
     "run_folder",
     "solve",
     "metrics",
+    "sampler",
     "plot",
     "cli",
     "__init__",

@@ -92,6 +92,8 @@ def test_wilson_agrees_with_scipy(successes, trials, confidence):
     found = wilson(successes, trials, confidence)
     assert found == approx((successes / trials, expected.low, expected.high))
     assert 0 <= found.low <= found.value <= found.high <= 1
+    assert (found.low == 0) == (successes == 0)
+    assert (found.high == 1) == (successes == trials)
 
 
 def test_wilson_covers_as_often_as_it_says():
@@ -137,7 +139,7 @@ def test_time_to_solution_is_that_of_repeated_runs():
 def test_time_to_solution_is_at_least_one_run_and_may_be_endless():
     assert time_to_solution(100, 100, 3.0).value == 3.0
     assert time_to_solution(90, 100, 3.0, target=0.85).value == 3.0
-    assert time_to_solution(100, 100, 3.0).low == 3.0
+    assert time_to_solution(10**6, 10**6, 3.0) == (3.0, 3.0, 3.0)
     none = time_to_solution(0, 20, 3.0)
     assert none.value == none.high == math.inf
     assert none.low == approx(3.0 * math.log(0.01) / math.log(1 - wilson(0, 20).high))

@@ -157,7 +157,7 @@ def time_to_solution(
     def seconds(probability: float) -> float:
         if probability == 0:
             return math.inf
-        runs = 1.0 if probability >= target else math.log1p(-target) / math.log1p(-probability)
+        runs = 1.0 if probability == 1 else math.log1p(-target) / math.log1p(-probability)
         return seconds_per_run * max(1.0, runs)
 
     share, low, high = wilson(successes, trials, confidence)
@@ -202,9 +202,8 @@ def coverage(
         )
     shares = counts / counts.sum()
     entropy = abs(float((shares * np.log(shares)).sum()))
-    relative = (
-        entropy / math.log(num_ground_states) if num_ground_states is not None and num_ground_states > 1 else None
-    )
+    most = math.log(num_ground_states or 1)
+    relative = entropy / most if most > 0 else None
     return Coverage(len(counts), entropy, float(ground.mean()), relative)
 
 
