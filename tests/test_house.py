@@ -81,6 +81,7 @@ ROOMS = [
     "run_folder",
     "solve",
     "metrics",
+    "compare",
     "sampler",
     "plot",
     "cli",

@@ -43,7 +43,7 @@ def test_annealing(problem):
     expected = {
         "free energy $F$": history["free_energy"].mean(0) / n,
         r"energy $\langle H\rangle$": history["energy_mean"].mean(0) / n,
-        "lowest sample": history["energy_min"].min(0) / n,
+        "lowest state": history["energy_min"].min(0) / n,
     }
     for label, values in expected.items():
         np.testing.assert_array_equal(lines[label].get_xdata(), 10 * np.arange(9))

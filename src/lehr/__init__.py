@@ -12,6 +12,7 @@ from lehr.ansatz.dilated import DilatedRNN
 from lehr.ansatz.linear import Linear
 from lehr.ansatz.rnn1d import RNN1D
 from lehr.ansatz.rnn2d import RNN2D
+from lehr.compare import compare
 from lehr.exact.choose import exact
 from lehr.preset import PRESETS
 from lehr.problem import (
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022 - the order is that of the data flow
     "solve",
     "resume",
     "Result",
+    "compare",
     "Sampler",
     "InputError",
     "DivergenceError",

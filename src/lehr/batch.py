@@ -51,20 +51,18 @@ class Batch(Engine):
         root = jax.random.key(seed)
         replica = jnp.tile(jnp.arange(replicas), len(problems))
         self._keys = jax.vmap(lambda r: jax.random.fold_in(root, r))(replica)
-        self._advance = None
 
     def start(self) -> PyTree:
         """What moves, before the first step."""
         return _start(*self._fixed, self._keys)
 
     def compile(self, moving: PyTree) -> None:
-        """Compile the chunk of steps."""
-        self._advance = _advance.lower(*self._fixed, moving, jnp.zeros((), int)).compile()
+        """Compile the chunk of steps, which JAX keeps for every run of the same shapes, by taking none."""
+        jax.block_until_ready(_advance(*self._fixed, moving, jnp.zeros((), int)))
 
     def advance(self, moving: PyTree, num_steps: int) -> tuple[PyTree, dict[str, np.ndarray]]:
         """Take up to `most_steps` steps; the records of `Info`, [num_steps, networks] each."""
-        assert self._advance is not None, "compile first"
-        moving, infos = self._advance(*self._fixed, moving, jnp.asarray(num_steps))
+        moving, infos = _advance(*self._fixed, moving, jnp.asarray(num_steps, int))
         return moving, {name: np.asarray(values)[:num_steps] for name, values in vars(jax.device_get(infos)).items()}
 
     def draw(self, moving: PyTree) -> tuple[np.ndarray, np.ndarray]:

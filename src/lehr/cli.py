@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -161,7 +162,7 @@ def solve(
     else:
         print(*(results if isinstance(results, list) else [results]), sep="\n")
     if folder is not None and not isinstance(results, list):
-        _draw(results, folder)
+        _tell(lambda plot: plot.save_figures(results, folder / "figures"))
 
 
 @app.command()
@@ -185,6 +186,32 @@ def exact(
     if output is not None:
         save_problem(reference.solved_problem(), output, "json")
     print(json.dumps(reference.summary()) if as_json else reference)
+
+
+@app.command()
+def compare(
+    file: Annotated[Path, typer.Argument(help="Problem file.")],
+    methods: Annotated[str, typer.Option(help="Methods, joined by commas.")] = "vca,sa,sqa,pt",
+    seconds: Annotated[float, typer.Option(help="Seconds for each method, without compilation.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    format: Annotated[str | None, typer.Option(help="Format of FILE, where it does not tell.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the numbers and the picture.", metavar="DIR")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare methods on the problem in FILE: residual energy and time to solution, with error bars."""
+    from lehr.compare import Rung
+    from lehr.compare import compare as side_by_side
+    from lehr.problem.io import load_problem
+
+    def report(rung: Rung) -> None:
+        lowest = min(rung.energies)
+        print(f"{rung.method:<11}{rung.num_steps:>8} steps {rung.seconds:8.2f} s  best {lowest:.10g}", file=sys.stderr)
+
+    problem = load_problem(file, format)
+    comparison = side_by_side(problem, methods.split(","), seconds=seconds, seed=seed, out=out, report=report)
+    print(json.dumps(comparison.summary()) if as_json else comparison)
+    if out is not None:
+        _tell(lambda plot: plot.save_comparison(comparison, out))
 
 
 @app.command()
@@ -254,13 +281,13 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _draw(result: Any, folder: Path) -> None:
-    """Pictures of the run, where matplotlib is installed."""
+def _tell(draw: Callable[[Any], list[Path]]) -> None:
+    """Pictures, where matplotlib is installed."""
     try:
-        from lehr.plot import save_figures
+        from lehr import plot
     except ImportError:
         return
-    for path in save_figures(result, folder / "figures"):
+    for path in draw(plot):
         print(f"picture: {path}", file=sys.stderr)
 
 

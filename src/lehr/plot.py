@@ -10,24 +10,29 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lehr._files import written_whole
+from lehr.compare import Comparison
 from lehr.result import Result
 
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9772b", "#8a8f98"
+_COLOURS = (_BLUE, _ORANGE, "#3a7d44", "#8e4a9e", "#b3324a", "#5b5f66", "#1a9e9e", "#7a5c2e")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SPINS = ListedColormap(["#24323f", "#f0c75e"])
 
 
 def plot_annealing(result: Result, axes: Axes | None = None) -> Axes:
-    """Free energy and mean energy per spin along the anneal, averaged over the replicas, and each step's lowest sample.
+    """Free energy and mean energy per spin along the anneal, averaged over the replicas, and each step's lowest state.
 
-    Energies are in the units of H. The dashed line is the ground energy where it is known.
+    Markov chains have no free energy. Energies are in the units of H. The dashed line is the ground energy where it is
+    known.
     """
     axes = axes or plt.figure(layout="constrained").add_subplot()
     n = result.problem.num_spins
     history = result.history
     steps = history["step"].values
-    axes.plot(steps, history["free_energy"].mean("replica") / n, color=_BLUE, label="free energy $F$")
+    if "free_energy" in history:
+        axes.plot(steps, history["free_energy"].mean("replica") / n, color=_BLUE, label="free energy $F$")
     axes.plot(steps, history["energy_mean"].mean("replica") / n, color=_ORANGE, label=r"energy $\langle H\rangle$")
-    axes.plot(steps, history["energy_min"].min("replica") / n, color=_GREY, lw=0.8, label="lowest sample")
+    axes.plot(steps, history["energy_min"].min("replica") / n, color=_GREY, lw=0.8, label="lowest state")
     if result.ground_energy is not None:
         axes.axhline(result.ground_energy / n, color="black", ls="--", lw=0.8, label="ground energy")
     if steps.size:
@@ -36,7 +41,7 @@ def plot_annealing(result: Result, axes: Axes | None = None) -> Axes:
         high = float(history["energy_mean"].max() / n)
         span = high - low or abs(high) or 1.0
         axes.set_ylim(low - 0.15 * span, high + 0.25 * span)
-    axes.set(xlabel="gradient step", ylabel="per spin", title="Annealing")
+    axes.set(xlabel=_step(result), ylabel="per spin", title="Annealing")
     axes.legend(frameon=False, fontsize="small")
     return axes
 
@@ -46,19 +51,19 @@ def plot_controls(result: Result, axes: Axes | None = None) -> Axes:
     axes = axes or plt.figure(layout="constrained").add_subplot()
     history = result.history
     steps = history["step"].values
-    entropy = history["entropy"].mean("replica") / result.problem.num_spins
-    curves = (
+    curves = [
         (history["temperature"].mean("replica"), "temperature $T$", _ORANGE, False),
         (history["field"].mean("replica"), r"field $\Gamma$", _BLUE, False),
-        (entropy, "entropy per spin", _GREY, True),
-    )
+    ]
+    if "entropy" in history:
+        curves.append((history["entropy"].mean("replica") / result.problem.num_spins, "entropy per spin", _GREY, True))
     for values, label, colour, always in curves:
         positive = bool((values > 0).any())
         if positive or always:
             axes.plot(steps, values, color=colour, label=label)
         if positive:
             axes.set_yscale("log")
-    axes.set(xlabel="gradient step", title="Schedule and entropy")
+    axes.set(xlabel=_step(result), title="Schedule and entropy" if "entropy" in history else "Schedule")
     axes.legend(frameon=False, fontsize="small")
     return axes
 
@@ -97,17 +102,58 @@ def plot_run(result: Result) -> Figure:
     plot_controls(result, axes[0, 1])
     plot_energies(result, axes[1, 0])
     plot_state(result, axes[1, 1])
-    figure.suptitle(f"{result.problem.name}: {result.method}, {result.gradient_steps} steps, seed {result.seed}")
+    figure.suptitle(f"{result.problem.name}: {result.method}, seed {result.seed}")
     return figure
+
+
+def _step(result: Result) -> str:
+    return "gradient step" if result.gradient_steps else "sweep"
+
+
+def plot_comparison(comparison: Comparison, axes: Axes | None = None) -> Axes:
+    """Residual energy per spin of the lowest state that a run meets, against the seconds of a run, for each method.
+
+    Points are means over runs with intervals of 95 %. Where all runs meet the target, an open symbol stands on the
+    lower edge.
+    """
+    axes = axes or plt.figure(figsize=(7, 5), layout="constrained").add_subplot()
+    intervals = {rung: comparison.residual(rung) for rung in comparison.rungs}
+    resolution = 1e-12 * max(1.0, abs(comparison.target))
+    positive = [interval.value for interval in intervals.values() if interval.value > resolution]
+    floor = 10.0 ** np.floor(np.log10(min(positive, default=1e-3)) - 0.5)
+    for number, method in enumerate(comparison.methods):
+        rungs = comparison.of(method)
+        times = np.array([rung.seconds_per_run for rung in rungs])
+        values, low, high = np.array([intervals[rung] for rung in rungs]).T
+        shown = np.maximum(values, floor)
+        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+        bars = [shown - np.clip(low, floor, shown), np.maximum(high, shown) - shown]
+        axes.errorbar(times, shown, bars, color=colour, marker=marker, lw=1.2, elinewidth=0.8, label=method)
+        exact = values <= resolution
+        axes.plot(times[exact], shown[exact], marker, color=colour, mfc="white", clip_on=False, zorder=3)
+    axes.set(xscale="log", yscale="log", xlabel="seconds per run", ylabel="residual energy per spin")
+    axes.set_ylim(bottom=floor)
+    axes.set_title(f"{comparison.problem.name} (open symbols: every run meets the target)", fontsize="medium")
+    axes.legend(frameon=False, fontsize="small")
+    return axes
 
 
 def save_figures(result: Result, folder: str | Path) -> list[Path]:
     """Write the run's page as PNG into `folder`; returns the files."""
-    path = Path(folder) / "run.png"
-    figure = plot_run(result)
+    return [_saved(plot_run(result), Path(folder) / "run.png")]
+
+
+def save_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
+    """Write the comparison's picture as PNG and PDF into `folder`; returns the files."""
+    figure = plot_comparison(comparison).get_figure(root=True)
+    assert figure is not None
+    return [_saved(figure, Path(folder) / f"comparison.{kind}") for kind in ("png", "pdf")]
+
+
+def _saved(figure: Figure, path: Path) -> Path:
     try:
         with written_whole(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=150)
+            figure.savefig(temporary, format=path.suffix[1:], dpi=150)
     finally:
         plt.close(figure)
-    return [path]
+    return path

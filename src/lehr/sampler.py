@@ -28,7 +28,7 @@ from lehr.solve import solve
 
 _NUM_READS = 100
 # What `solve` calls them.
-_OWN_NAMES = {"num_sweeps": "num_steps", "beta_range": "temperature", "num_reads": "num_final_samples"}
+_OWN_NAMES = {"num_sweeps": "num_steps", "beta_range": "temperature"}
 _PARAMETERS: dict[str, list[str]] = {
     "method": ["methods"],
     "num_reads": [],

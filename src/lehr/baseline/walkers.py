@@ -7,18 +7,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float64, Int8
+from jaxtyping import Array, Float64, Int, Int8
 
 from lehr.baseline import kernels
 from lehr.baseline.settings import BaselineSettings, ladder
 from lehr.baseline.tables import Tables, tables_of
 from lehr.engine import Engine, Work
 from lehr.problem.base import Problem
+from lehr.schedule import Schedule
 
 # The history keeps about so many records of each read.
 _MOST_RECORDS = 1000
 # Portions of the reads that each thread takes, so that none waits long for the others.
 _PORTIONS = 4
+# Steps whose temperature and field are computed at once.
+_BLOCK = 4096
 # Slices of a Trotter ring are tied together this strongly at most: exp(-80) is never.
 _MOST_RING = 20.0
 # Temperature from which a pre-anneal starts, in units of the local fields (paper A starts at T = 3).
@@ -50,10 +53,7 @@ class Walkers(Engine):
         self.num_steps = schedule.num_steps
         self.record_every = -(-self.num_steps // _MOST_RECORDS)
         self._tables = [tables_of(problem) for problem in problems]
-        with jax.enable_x64(True):
-            controls = jax.device_get(jax.vmap(schedule)(jnp.arange(self.num_steps)))
-        self._temperature = np.asarray(controls.temperature, np.float64)
-        self._field = np.zeros(self.num_steps) if controls.field is None else np.asarray(controls.field, np.float64)
+        self._temperature, self._field = _controls(schedule)
         self._num_spins = problems[0].num_spins
         self._num_terms = [problem.num_terms for problem in problems]
 
@@ -142,6 +142,21 @@ class Walkers(Engine):
             field = np.maximum(self._field[first : first + num_steps], 1e-20 * temperature)
             rings = np.minimum(-0.5 * np.log(np.tanh(field / temperature)), _MOST_RING)
         return kernels.anneal(tables, *state, 1 / temperature, rings, settings.seed, first_read, first)
+
+
+def _controls(schedule: Schedule) -> tuple[Float64[np.ndarray, " steps"], Float64[np.ndarray, " steps"]]:
+    """Temperature and field of every step, in blocks of one size, so that one program serves any number of steps."""
+    with jax.enable_x64(True):
+        blocks = [_block(schedule, jnp.asarray(first)) for first in range(0, schedule.num_steps, _BLOCK)]
+        temperature, field = (np.concatenate(parts)[: schedule.num_steps] for parts in zip(*blocks, strict=True))
+    return temperature, field
+
+
+@eqx.filter_jit
+def _block(schedule: Schedule, first: Int[Array, ""]):
+    controls = jax.vmap(schedule)(first + jnp.arange(_BLOCK))
+    field = jnp.zeros(_BLOCK) if controls.field is None else controls.field
+    return controls.temperature, field
 
 
 def _of(walk: Walk, runs: slice) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,259 @@
+"""Methods side by side on one problem: the same seconds for each, residual energy against time, time to solution."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lehr._files import read_json, write_json
+from lehr._types import InputError
+from lehr._version import __version__
+from lehr.baseline.settings import BASELINES
+from lehr.exact.choose import exact
+from lehr.metrics import Interval, bootstrap, success_probability, time_to_solution
+from lehr.problem.base import Problem
+from lehr.schedule import METHODS
+from lehr.solve import solve
+
+# Steps of the first rung; each rung doubles them.
+_FIRST_STEPS = {"network": 25, "chain": 8}
+# Independent runs of one rung, where the method's own default is smaller: error bars need several.
+_LEAST_RUNS = {"network": 8, "chain": 32}
+_FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Independent runs of one method with one number of steps.
+
+    `seconds` is the wall-clock time of all runs together, without start-up: building and compiling, which each method
+    pays once (`startup_seconds`). `energies` are the lowest that each run has met.
+    """
+
+    method: str
+    num_steps: int
+    seconds: float
+    startup_seconds: float
+    energies: tuple[float, ...]
+
+    @property
+    def seconds_per_run(self) -> float:
+        """Share of one run in the wall-clock time: runs side by side use the machine's processors together."""
+        return self.seconds / len(self.energies)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rungs of all methods on one problem.
+
+    `target` is the energy that counts as success, in the units of H: the ground energy by `oracle`, or, where none
+    applies, the lowest energy that any method has met, which `oracle` then says.
+    """
+
+    problem: Problem
+    target: float
+    oracle: str
+    rungs: tuple[Rung, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods in the order in which they were asked for."""
+        return list(dict.fromkeys(rung.method for rung in self.rungs))
+
+    def of(self, method: str) -> list[Rung]:
+        """The rungs of one method, by increasing number of steps."""
+        return [rung for rung in self.rungs if rung.method == method]
+
+    def residual(self, rung: Rung) -> Interval:
+        """Mean over the runs of (lowest energy met - target) / N, with a bootstrap interval of 95 %."""
+        return bootstrap((np.array(rung.energies) - self.target) / self.problem.num_spins)
+
+    def success(self, rung: Rung) -> Interval:
+        """Probability that one run meets the target, with Wilson's interval of 95 %."""
+        return success_probability(np.array(rung.energies), self.target, scale=self._scale)
+
+    def time_to_solution(self, rung: Rung) -> Interval:
+        """Seconds of repeated runs to meet the target with a probability of 99 %, with the interval of 95 %."""
+        runs = len(rung.energies)
+        return time_to_solution(round(self.success(rung).value * runs), runs, rung.seconds_per_run)
+
+    def best(self, method: str) -> Rung:
+        """The rung with the shortest time to solution, or the lowest residual where none has met the target."""
+        return min(self.of(method), key=lambda rung: (self.time_to_solution(rung).value, self.residual(rung).value))
+
+    def ranking(self) -> list[str]:
+        """The methods by their best rung, the fastest first."""
+        best = {method: self.best(method) for method in self.methods}
+        return sorted(best, key=lambda m: (self.time_to_solution(best[m]).value, self.residual(best[m]).value))
+
+    @property
+    def verdict(self) -> str:
+        """Which method wins on this problem on this machine, in one line, and whether the intervals can tell."""
+        first, *others = self.ranking()
+        fastest = self.time_to_solution(self.best(first))
+        if not np.isfinite(fastest.value):
+            above = self.residual(self.best(first)).value
+            return f"no method has met the target; {first} comes closest, {above:.2g} per spin above"
+        close = [m for m in others if self.time_to_solution(self.best(m)).low <= fastest.high]
+        unsure = f", but the intervals of {' and '.join(close)} overlap with it" if close else ""
+        return f"{first} is the fastest: {_shown(fastest)} s to solution{unsure}"
+
+    @property
+    def _scale(self) -> float:
+        return max(1.0, abs(self.target), sum(float(np.abs(t.coefficients).sum()) for t in self.problem.terms))
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON-able dict that `lehr compare --json` prints."""
+        return {
+            "problem": {"name": self.problem.name, "num_spins": self.problem.num_spins},
+            "target": self.target,
+            "oracle": self.oracle,
+            "ranking": self.ranking(),
+            "verdict": self.verdict,
+            "rungs": [
+                {
+                    **asdict(rung),
+                    "energies": list(rung.energies),
+                    "seconds_per_run": rung.seconds_per_run,
+                    "residual_per_spin": _finite(self.residual(rung)),
+                    "success": _finite(self.success(rung)),
+                    "time_to_solution": _finite(self.time_to_solution(rung)),
+                }
+                for rung in self.rungs
+            ],
+            "version": __version__,
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.problem.name}: {self.problem.num_spins} spins",
+            f"target {self.target:.12g} ({self.oracle})",
+            "",
+            f"{'method':<11}{'steps':>8}{'s per run':>11}  {'residual per spin':<26}{'success':<22}"
+            f"{'s to solution (99 %)':<28}{'start-up s':>10}",
+        ]
+        for method in self.ranking():
+            rung = self.best(method)
+            lines.append(
+                f"{method:<11}{rung.num_steps:>8}{rung.seconds_per_run:>11.3g}  {_shown(self.residual(rung)):<26}"
+                f"{_shown(self.success(rung)):<22}{_shown(self.time_to_solution(rung)):<28}{self._startup(method):>10.1f}"
+            )
+        lines += ["", self.verdict]
+        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+    __repr__ = __str__
+
+    def _startup(self, method: str) -> float:
+        return max(rung.startup_seconds for rung in self.of(method))
+
+
+def compare(
+    problem: Problem,
+    methods: Sequence[str] = ("vca", "sa", "sqa", "pt"),
+    *,
+    seconds: float = 30.0,
+    seed: int = 0,
+    out: str | Path | None = None,
+    report: Callable[[Rung], Any] = lambda rung: None,
+) -> Comparison:
+    """Run every method on a ladder of step numbers, each twice the last, within `seconds` of each method's own time.
+
+    Every rung is a batch of independent runs with the method's default settings: at least 8 networks, or 32 Markov
+    chains. Each run counts with the lowest energy that it has met, whichever method it is. A ladder ends where the next
+    rung would not fit into what is left of the seconds; start-up is not counted, but reported.
+
+    Args:
+        problem: any.
+        methods: names for `lehr.solve`: vca, vqa, rvqa, cqo, sa, sqa, pt, metropolis.
+        seconds: of each method, positive.
+        seed: of all runs.
+        out: a folder for `comparison.json`, written after every rung; a comparison that was broken off goes on there.
+        report: is called with every new `Rung`.
+
+    Returns:
+        A `Comparison`; print it for a table, `lehr.plot.plot_comparison` draws it.
+
+    Raises:
+        InputError: for unknown methods, seconds that are not positive, or a folder with another comparison.
+
+    Source: T. F. Rønnow et al., Science 345, 420 (2014), on how to compare; residual energies as in paper A, fig. 4.
+
+    >>> pair = Problem.from_terms(2, {(0, 1): -1.0})
+    >>> comparison = compare(pair, ["sa", "metropolis"], seconds=0.05)
+    >>> comparison.target, comparison.success(comparison.of("sa")[0]).value
+    (-1.0, 1.0)
+    """
+    for method in methods:
+        if method not in (*METHODS, *BASELINES):
+            known = ", ".join((*METHODS, *BASELINES))
+            raise InputError(f"Argument `methods` must hold some of {known}, but it holds {method!r}.")
+    if not methods or len(set(methods)) != len(methods):
+        raise InputError("Argument `methods` must name at least one method, and each once, but it does not.")
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"Argument `seconds` must be positive and finite, but it is {seconds}.")
+    spec = {"methods": list(methods), "seconds": seconds, "seed": seed, "problem": _fingerprint(problem)}
+    rungs = _found(out, spec)
+    for method in methods:
+        for rung in _ladder(problem, method, seconds, seed, [r for r in rungs if r.method == method]):
+            rungs.append(rung)
+            if out is not None:
+                write_json(Path(out) / _FILE, {"spec": spec, "rungs": [asdict(r) for r in rungs]})
+            report(rung)
+    target, oracle = _target(problem, rungs)
+    return Comparison(problem, target, oracle, tuple(r for method in methods for r in rungs if r.method == method))
+
+
+def _ladder(problem: Problem, method: str, seconds: float, seed: int, done: list[Rung]) -> Iterator[Rung]:
+    """The rungs of one method that are not done yet."""
+    kind = "chain" if method in BASELINES else "network"
+    options = {"replicas": _LEAST_RUNS[kind], "seed": seed, "progress": False}
+    if kind == "network":
+        options["num_final_samples"] = 100
+    started = time.perf_counter()
+    solve(problem, method, num_steps=1, **options)  # what this compiles, JAX and Numba keep
+    startup = time.perf_counter() - started
+    steps = _FIRST_STEPS[kind] * 2 ** len(done)
+    spent = sum(rung.seconds for rung in done)
+    while not done or spent + 2 * done[-1].seconds <= seconds:
+        result = solve(problem, method, num_steps=steps, **options)
+        energies = tuple(float(energy) for energy in result.replica_best_energies)
+        rung = Rung(method, steps, result.seconds["train"] + result.seconds["sample"], startup, energies)
+        done.append(rung)
+        spent, steps = spent + rung.seconds, 2 * steps
+        yield rung
+
+
+def _target(problem: Problem, rungs: Sequence[Rung]) -> tuple[float, str]:
+    """The energy that counts as success, and how it is known."""
+    try:
+        reference = exact(problem)
+        return reference.ground_energy, reference.oracle
+    except InputError:
+        return min(min(rung.energies) for rung in rungs), "lowest energy met by any method, not certified"
+
+
+def _found(out: str | Path | None, spec: dict[str, Any]) -> list[Rung]:
+    """The rungs of a comparison that was broken off."""
+    if out is None or not (Path(out) / _FILE).exists():
+        return []
+    content = read_json(Path(out) / _FILE)
+    if content.get("spec") != spec:
+        raise InputError(f"Argument `out` must be a folder without another comparison, but `{out}` holds one.")
+    return [Rung(**{**rung, "energies": tuple(rung["energies"])}) for rung in content["rungs"]]
+
+
+def _fingerprint(problem: Problem) -> dict[str, Any]:
+    coefficients = [float(np.abs(t.coefficients).sum()) for t in problem.terms]
+    return {"name": problem.name, "num_spins": problem.num_spins, "coefficients": coefficients}
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.value:.3g} [{interval.low:.2g}, {interval.high:.2g}]"
+
+
+def _finite(interval: Interval) -> dict[str, float | None]:
+    """JSON has no infinity."""
+    return {name: value if np.isfinite(value) else None for name, value in interval._asdict().items()}

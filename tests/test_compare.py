@@ -1,0 +1,155 @@
+"""Comparisons: the same seconds for every method, honest intervals, nothing lost when they are broken off."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from typer.testing import CliRunner
+
+import lehr
+from enumeration import energies, mixed_problem
+from lehr import InputError, Problem, compare
+from lehr.cli import app
+from lehr.compare import Comparison, Rung
+from lehr.metrics import time_to_solution
+from lehr.plot import plot_comparison, save_comparison
+
+PROBLEM = mixed_problem(6)
+GROUND = energies(PROBLEM).min() + 0.7
+
+
+def made_up(**times):
+    """A comparison with a target of -1 per spin, from {method: [(seconds of 10 runs, runs that meet it)]}."""
+    problem = Problem.from_terms(4, {(i,): 1.0 for i in range(4)}, name="four")
+    rungs = [
+        Rung(method, 2**k, seconds, 1.5, (-4.0,) * met + (-2.0,) * (10 - met))
+        for method, ladder in times.items()
+        for k, (seconds, met) in enumerate(ladder)
+    ]
+    return Comparison(problem, -4.0, "arithmetic", tuple(rungs))
+
+
+def test_ladders_double_and_keep_to_their_seconds():
+    comparison = compare(PROBLEM, ["metropolis", "sa"], seconds=0.2, seed=3)
+    assert comparison.methods == ["metropolis", "sa"]
+    assert comparison.target == pytest.approx(GROUND)
+    assert "enumeration" in comparison.oracle
+    for method in comparison.methods:
+        rungs = comparison.of(method)
+        assert all(later.num_steps == 2 * earlier.num_steps for earlier, later in pairwise(rungs))
+        assert all(len(rung.energies) == 32 for rung in rungs)
+        *before, last = np.cumsum([rung.seconds for rung in rungs])
+        assert before[-1] + 2 * rungs[-2].seconds <= 0.2 < last + 2 * rungs[-1].seconds
+        again = lehr.solve(PROBLEM, method, num_steps=rungs[1].num_steps, replicas=32, seed=3)
+        assert rungs[1].energies == tuple(again.replica_best_energies)
+
+
+def test_networks_and_chains_in_one_table():
+    comparison = compare(PROBLEM, ["vca", "pt"], seconds=1e-3)
+    assert [(rung.method, rung.num_steps, len(rung.energies)) for rung in comparison.rungs[:1]] == [("vca", 25, 8)]
+    assert {"vca", "pt"} == set(comparison.ranking())
+    assert all(rung.startup_seconds > 0 for rung in comparison.rungs)
+
+
+def test_numbers_of_a_rung():
+    comparison = made_up(sa=[(5.0, 3)])
+    (rung,) = comparison.rungs
+    assert rung.seconds_per_run == 0.5
+    assert comparison.residual(rung).value == pytest.approx(0.7 * 2 / 4)
+    assert comparison.success(rung).value == 0.3
+    assert comparison.time_to_solution(rung) == time_to_solution(3, 10, 0.5)
+
+
+def test_ranking_and_verdict():
+    clear = made_up(sa=[(1.0, 0), (2.0, 1)], pt=[(1.0, 10)], vca=[(1.0, 0)])
+    assert clear.ranking() == ["pt", "sa", "vca"]
+    assert clear.best("sa").seconds == 2.0
+    assert clear.verdict == "pt is the fastest: 0.1 [0.1, 0.36] s to solution"
+    close = made_up(sa=[(1.0, 5)], pt=[(1.1, 5)])
+    assert close.ranking() == ["sa", "pt"]
+    assert close.verdict.endswith("but the intervals of pt overlap with it")
+    none = made_up(sa=[(1.0, 0)])
+    assert none.verdict == "no method has met the target; sa comes closest, 0.5 per spin above"
+
+
+def test_without_an_oracle_the_lowest_energy_is_the_target():
+    rng = np.random.default_rng(1)
+    triples = {tuple(sorted(rng.choice(40, 3, replace=False).tolist())): rng.normal() for _ in range(160)}
+    problem = Problem.from_terms(40, triples)
+    comparison = compare(problem, ["sa", "metropolis"], seconds=0.02)
+    assert comparison.target == min(min(rung.energies) for rung in comparison.rungs)
+    assert "not certified" in comparison.oracle
+
+
+def test_a_broken_off_comparison_goes_on(tmp_path):
+    options = {"seconds": 0.1, "seed": 1, "out": tmp_path}
+    seen = []
+
+    def stop(rung):
+        seen.append(rung)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(PROBLEM, ["sa", "pt"], report=stop, **options)
+    kept = json.loads((tmp_path / "comparison.json").read_text())["rungs"]
+    assert [rung["num_steps"] for rung in kept] == [8, 16]
+    comparison = compare(PROBLEM, ["sa", "pt"], **options)
+    assert comparison.of("sa")[:2] == seen
+    with pytest.raises(InputError, match="without another comparison"):
+        compare(PROBLEM, ["sa"], **options)
+
+
+def test_summary_is_json_and_tells_everything():
+    comparison = made_up(sa=[(1.0, 0), (2.0, 1)], pt=[(1.0, 10)])
+    summary = json.loads(json.dumps(comparison.summary(), allow_nan=False))
+    assert summary["ranking"] == ["pt", "sa"]
+    assert summary["rungs"][0]["time_to_solution"]["value"] is None
+    assert summary["rungs"][2]["success"]["value"] == 1.0
+    for word in ("four", "arithmetic", "pt", "0.1 [0.1, 0.36]", comparison.verdict):
+        assert word in str(comparison)
+
+
+def test_the_picture_shows_every_rung():
+    comparison = made_up(sa=[(1.0, 0), (2.0, 1)], pt=[(1.0, 5), (4.0, 10)])
+    axes = plot_comparison(comparison)
+    lines = {container.get_label(): container[0].get_xydata() for container in axes.containers}
+    np.testing.assert_allclose(lines["sa"], [(0.1, 0.5), (0.2, 0.45)])
+    np.testing.assert_allclose(lines["pt"][0], (0.1, 0.25))
+    floor = axes.get_ylim()[0]
+    np.testing.assert_allclose(lines["pt"][1], (0.4, floor))
+    open_points = [line.get_xydata() for line in axes.lines if line.get_markerfacecolor() == "white"]
+    np.testing.assert_allclose(np.concatenate(open_points), [(0.4, floor)])
+    plt.close(axes.figure)
+
+
+def test_pictures_are_files(tmp_path):
+    paths = save_comparison(made_up(pt=[(1.0, 10)]), tmp_path)
+    assert [path.name for path in paths] == ["comparison.png", "comparison.pdf"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert paths[1].read_bytes().startswith(b"%PDF")
+
+
+def test_the_command_line(tmp_path):
+    lehr.save_problem(PROBLEM, tmp_path / "six.json")
+    arguments = ["compare", str(tmp_path / "six.json"), "--methods", "sa,pt", "--seconds", "0.05", "--json"]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert json.loads(done.stdout)["target"] == pytest.approx(GROUND)
+    assert (tmp_path / "out" / "comparison.png").exists()
+    assert "sa" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("methods", "changes", "message"),
+    [
+        (["sa", "tabu"], {}, "`methods` must hold some of vca"),
+        ([], {}, "`methods` must name at least one"),
+        (["sa", "sa"], {}, "`methods` must name at least one"),
+        (["sa"], {"seconds": 0.0}, "`seconds` must be positive"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(methods, changes, message):
+    with pytest.raises(InputError, match=message):
+        compare(PROBLEM, methods, **changes)
