@@ -35,15 +35,15 @@ class TestDimodSuite(unittest.TestCase):
 
 @pytest.fixture
 def solved(monkeypatch):
-    """What the sampler asks `solve` for, and what it gets."""
-    calls = []
+    """The results that the sampler gets from `solve`."""
+    results = []
 
     def recorded(problem, **options):
-        calls.append((options, solve(problem, **options)))
-        return calls[-1][1]
+        results.append(solve(problem, **options))
+        return results[-1]
 
     monkeypatch.setattr("lehr.sampler.solve", recorded)
-    return calls
+    return results
 
 
 def same(one, other):
@@ -135,9 +135,10 @@ def test_no_interactions():
 def test_rows_of_networks(solved):
     """Seven reads from three replicas: in turn from each, with ln p, and the best state met on the way."""
     bqm = mixed_bqm("BINARY")
-    found = Sampler().sample(bqm, method="vca", num_reads=7, **TINY_NETWORK)
-    _, twin = solved[0]
+    found = Sampler().sample(bqm, method="vca", num_reads=7, temperature=(60.0, 50.0), **TINY_NETWORK)
+    (twin,) = solved
     assert twin.samples.shape == (3, 3, 10)
+    assert np.unique(twin.log_probs).size == 9
     rows = [(replica, sample) for sample in range(3) for replica in range(3)][:7]
     record, order = found.record, [list(bqm.variables).index(v) for v in found.variables]
     np.testing.assert_array_equal(record.replica[:7], [replica for replica, _ in rows])
@@ -161,7 +162,8 @@ def test_rows_of_chains():
     polynomial = cubic("SPIN")
     problem = from_polynomial(polynomial)
     hot = {"temperature": (40.0, 20.0)}
-    for method, more in (("sa", {}), ("sqa", {"num_slices": 5}), ("pt", {"num_temperatures": 3}), ("metropolis", {})):
+    ring = {"num_slices": 5, "transverse_field": (60.0, 60.0)}  # whose slices differ
+    for method, more in (("sa", {}), ("sqa", ring), ("pt", {"num_temperatures": 3}), ("metropolis", {})):
         found = Sampler().sample_poly(polynomial, method=method, num_reads=6, num_sweeps=4, seed=3, **hot, **more)
         twin = solve(problem, method, replicas=6, num_steps=4, seed=3, **hot, **more)
         np.testing.assert_allclose(found.record.energy[:6], twin.energies.min(axis=1), atol=1e-12)
@@ -169,6 +171,7 @@ def test_rows_of_chains():
         assert found.record.num_occurrences.sum() == 6
         assert found.first.energy == pytest.approx(twin.best_energy)
         assert "log_prob" not in found.record.dtype.names
+        assert method != "sqa" or set(twin.energies.argmin(axis=1)) != {0}
     assert len(found) == 7  # metropolis, too hot to stay at its best
 
 
@@ -250,6 +253,7 @@ def test_names_objects_and_presets_reach_the_solver(monkeypatch):
     sampler.sample(bqm, num_reads=3, seed=5, preset="a-sk-vca", ansatz="linear", num_samples=7)
     sampler.sample(bqm, num_reads=3, seed=5, ansatz=ansatz, schedule=ramp, replicas=2, progress=True, num_sweeps=4)
     sampler.sample(bqm, num_reads=3, seed=5, beta_range=(0.5, 4.0))
+    sampler.sample(bqm, num_reads=3, seed=5, ansatz="rnn1d")
     sampler.sample(bqm, seed=5, method="pt", num_reads=3, num_temperatures=4)
     quiet = {"seed": 5, "progress": False}
     assert asked == [
@@ -264,6 +268,7 @@ def test_names_objects_and_presets_reach_the_solver(monkeypatch):
             "num_final_samples": 2,
         },
         {**quiet, "temperature": (2.0, 0.25), "num_final_samples": 1},  # of 16 replicas
+        {**quiet, "ansatz": "rnn1d", "num_final_samples": 2},  # of 2
         {**quiet, "method": "pt", "num_temperatures": 4, "replicas": 3},
     ]
 

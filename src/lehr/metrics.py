@@ -109,10 +109,8 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     share, square = successes / trials, float(ndtri((1 + confidence) / 2)) ** 2 / trials
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-    # Exact at the ends, where the formula is so up to rounding.
-    low = 0.0 if successes == 0 else middle - half
-    high = 1.0 if successes == trials else middle + half
-    return Interval(share, low, high)
+    # Without a success the low end is 0 to the last bit; with nothing else the high one is 1 up to rounding.
+    return Interval(share, middle - half, 1.0 if successes == trials else middle + half)
 
 
 def success_probability(
