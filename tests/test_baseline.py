@@ -142,6 +142,12 @@ def test_threads_and_pauses_change_nothing(method, monkeypatch):
     assert found.history.identical(expected.history)
 
 
+@pytest.mark.parametrize(("seed", "ground"), [(1, -71.91293888651), (2, -72.94127862876), (3, -71.88301974109)])
+def test_published_instances_are_solved(seed, ground):
+    """SK N = 100 of `data/oracles.json`, with defaults."""
+    assert solve(sherrington_kirkpatrick(100, seed=seed), "sa").best_energy == pytest.approx(ground, abs=1e-9)
+
+
 def test_reads_and_seeds_differ():
     problem = sherrington_kirkpatrick(40, seed=1)
     options = {"temperature": (9.0, 9.0), "num_steps": 5, "replicas": 20}

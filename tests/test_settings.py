@@ -8,6 +8,7 @@ import pytest
 
 from enumeration import mixed_problem
 from lehr import PRESETS, InputError, Problem, Settings, build_ansatz, newman_moore
+from lehr.plan import settings_from_json
 from lehr.preset import default_settings, preset
 from lehr.settings import default_range
 
@@ -23,7 +24,29 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize("name", PRESETS)
+# Paper A, methods: T0, warm-up sweeps, reads; Gamma0, slices, reads.
+ANNEALING = {"a-ea-sa": (1.0, 2000, 25), "a-sk-sa": (2.0, 2000, 50), "a-wishart-sa": (1.0, 1000, 50)}
+QUANTUM_ANNEALING = {"a-ea-sqa": (1.0, 20, 25), "a-sk-sqa": (2.0, 100, 50), "a-wishart-sqa": (1.0, 100, 50)}
+NETWORKS = [name for name in PRESETS if name not in {**ANNEALING, **QUANTUM_ANNEALING}]
+
+
+@pytest.mark.parametrize("name", ANNEALING)
+def test_presets_of_simulated_annealing(name):
+    temperature, warmup, reads = ANNEALING[name]
+    s = preset(name)
+    assert (s.method, s.temperature, s.ramp) == ("sa", (temperature, 1e-8), "linear")
+    assert (s.num_warmup_steps, s.num_training_steps, s.replicas) == (warmup, 5, reads)
+
+
+@pytest.mark.parametrize("name", QUANTUM_ANNEALING)
+def test_presets_of_simulated_quantum_annealing(name):
+    field, slices, reads = QUANTUM_ANNEALING[name]
+    s = preset(name)
+    assert (s.method, s.temperature, s.transverse_field, s.ramp) == ("sqa", (1.0, 1.0), (field, 1e-8), "linear")
+    assert (s.num_slices, s.num_preanneal_steps, s.num_training_steps, s.replicas) == (slices, 6000, 5, reads)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_presets_are_the_papers_tables(name):
     family, method = name.rsplit("-", 1)
     ansatz, cell, shared, hidden, num_samples, rate, scale, warmup = TABLE[family]
@@ -40,7 +63,7 @@ def test_presets_are_the_papers_tables(name):
 
 
 def test_presets_cover_the_tables():
-    assert {name.rsplit("-", 1)[0] for name in PRESETS} == set(TABLE)
+    assert {name.rsplit("-", 1)[0] for name in NETWORKS} == set(TABLE)
     assert {"b-vca", "b-vqa", "a-ea10-vca", "a-ea10-vqa", "a-ea10-rvqa", "a-ea10-cqo"} <= set(PRESETS)
     with pytest.raises(InputError, match=r"`preset` must be one of a-chain-vca, .*b-vqa, but it is 'c-vca'"):
         preset("c-vca")
@@ -91,7 +114,7 @@ def test_own_total_changes_nothing():
     "settings", [*(PRESETS[name].settings for name in PRESETS), Settings(temperature=(2.0, 1.0), max_gradient_norm=1.5)]
 )
 def test_json_round_trip(settings):
-    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    assert settings_from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 @pytest.fixture

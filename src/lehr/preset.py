@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from lehr._types import InputError
+from lehr.baseline.settings import BaselineSettings
 from lehr.problem.base import Problem
 from lehr.settings import Settings
 
@@ -10,7 +11,7 @@ from lehr.settings import Settings
 class Preset(NamedTuple):
     """Settings under a name, and what they are for."""
 
-    settings: Settings
+    settings: Settings | BaselineSettings
     description: str
 
 
@@ -41,11 +42,11 @@ def default_settings(problem: Problem, method: str = "vca", ansatz: str = "linea
     )
 
 
-def preset(name: str) -> Settings:
+def preset(name: str) -> Settings | BaselineSettings:
     """The settings of a preset of `PRESETS`.
 
-    >>> preset("b-vca").learning_rate, preset("b-vca").num_steps
-    (0.0001, 51000)
+    >>> preset("b-vca").method, preset("b-vca").num_steps
+    ('vca', 51000)
     """
     if name not in PRESETS:
         raise InputError(f"Argument `preset` must be one of {', '.join(PRESETS)}, but it is {name!r}.")
@@ -102,6 +103,34 @@ _NEWMAN_MOORE = {
     "learning_rate": 1e-4,
     "num_final_samples": 10_000,
 }
+
+
+def _paper_sa(temperature: float, warmup: int, runs: int) -> BaselineSettings:
+    """Linear ramp after a warm-up, five sweeps for each temperature; the paper's sweeps are in random orders."""
+    return BaselineSettings(
+        method="sa",
+        temperature=(temperature, 1e-8),
+        ramp="linear",
+        num_warmup_steps=warmup,
+        num_training_steps=5,
+        replicas=runs,
+    )
+
+
+def _paper_sqa(field: float, slices: int, runs: int) -> BaselineSettings:
+    """P T = 1, a thermal anneal from T = 3 to 1 / P first, then a linear ramp of the field."""
+    return BaselineSettings(
+        method="sqa",
+        temperature=(1.0, 1.0),
+        transverse_field=(field, 1e-8),
+        ramp="linear",
+        num_preanneal_steps=6000,
+        num_training_steps=5,
+        num_slices=slices,
+        replicas=runs,
+    )
+
+
 _AFTER_A = "our setting, after paper A"
 
 PRESETS: dict[str, Preset] = {
@@ -116,6 +145,12 @@ PRESETS: dict[str, Preset] = {
     ),
     "a-sk-vca": Preset(_paper("vca", 2.0, **_SK), f"fig. 6a, Sherrington-Kirkpatrick N = 100 ({_AFTER_A})"),
     "a-wishart-vca": Preset(_paper("vca", 1.0, **_WPE), f"fig. 6b, 6c, Wishart N = 32 ({_AFTER_A})"),
+    "a-ea-sa": Preset(_paper_sa(1.0, 2000, 25), f"fig. 4b, simulated annealing ({_AFTER_A})"),
+    "a-ea-sqa": Preset(_paper_sqa(1.0, 20, 25), f"fig. 4b, simulated quantum annealing ({_AFTER_A})"),
+    "a-sk-sa": Preset(_paper_sa(2.0, 2000, 50), f"fig. 6a, simulated annealing ({_AFTER_A})"),
+    "a-sk-sqa": Preset(_paper_sqa(2.0, 100, 50), f"fig. 6a, simulated quantum annealing ({_AFTER_A})"),
+    "a-wishart-sa": Preset(_paper_sa(1.0, 1000, 50), f"fig. 6b, 6c, simulated annealing ({_AFTER_A})"),
+    "a-wishart-sqa": Preset(_paper_sqa(1.0, 100, 50), f"fig. 6b, 6c, simulated quantum annealing ({_AFTER_A})"),
     "b-vca": Preset(
         _paper("vca", 10.0, **_NEWMAN_MOORE),
         "Table I, Newman-Moore, thermal (paper B)",

@@ -135,7 +135,8 @@ def resume(
             if (value is not None) != (name in found.spec["custom"]):
                 needed = "be given again" if value is None else "be left out"
                 raise InputError(f"Argument `{name}` must {needed}, but the run in `{folder}` was started otherwise.")
-        plan = make_plan(found.problems(), settings_from_json(found.spec["settings"]), given)
+        settings = settings_from_json(found.spec["settings"])
+        plan = make_plan(found.problems(), settings, given)
         results = _run(plan, found.spec, found, checkpoint_seconds, progress, callback)
     return results if found.spec["several"] else results[0]
 

@@ -65,8 +65,11 @@ class BaselineSettings(RunSettings):
     @property
     def outline(self) -> str:
         """The settings that people compare, in one line."""
+        hot = self.temperature if self.method != "sqa" else None
+        field = self.transverse_field if self.method == "sqa" else None
+        starts = [f"{symbol}0 {ends[0]:g}, " for symbol, ends in (("T", hot), ("Γ", field)) if ends is not None]
         walkers = {"sqa": f", {self.num_slices} slices", "pt": f", {self.num_temperatures} temperatures"}
-        return f"{self.num_steps} sweeps, {self.replicas} reads{walkers.get(self.method, '')}"
+        return f"{''.join(starts)}{self.num_steps} sweeps, {self.replicas} reads{walkers.get(self.method, '')}"
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "BaselineSettings":
