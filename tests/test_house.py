@@ -55,6 +55,7 @@ ROOMS = [
     "ansatz/dissection",
     "ansatz/blocks",
     "ansatz/cells",
+    "ansatz/hearing",
     "ansatz/recurrent",
     "ansatz/rnn1d",
     "ansatz/rnn2d",

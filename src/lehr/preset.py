@@ -68,7 +68,7 @@ def _paper(method: str, scale: float, **settings) -> Settings:
 
 _CHAIN = {
     "ansatz": "rnn1d",
-    "ansatz_options": {"cell": "tensorised", "hidden": 40, "shared": False},
+    "ansatz_options": {"informed": False, "cell": "tensorised", "hidden": 40, "shared": False},
     "num_warmup_steps": 1000,
     "num_annealing_steps": 1000,
     "num_samples": 50,
@@ -77,7 +77,7 @@ _CHAIN = {
 }
 _EA = {
     "ansatz": "rnn2d",
-    "ansatz_options": {"cell": "tensorised", "hidden": 40, "shared": False, "order": "zigzag"},
+    "ansatz_options": {"informed": False, "cell": "tensorised", "hidden": 40, "shared": False, "order": "zigzag"},
     "num_warmup_steps": 1000,
     "num_annealing_steps": 1000,
     "num_samples": 25,
@@ -91,12 +91,12 @@ _DENSE = {
     "learning_rate": 1e-4,
     "num_final_samples": 100_000,
 }
-_SK = {**_DENSE, "ansatz_options": {"hidden": 40, "shared": False}, "num_warmup_steps": 2000}
-_WPE = {**_DENSE, "ansatz_options": {"hidden": 20, "shared": False}, "num_warmup_steps": 1000}
+_SK = {**_DENSE, "ansatz_options": {"informed": False, "hidden": 40, "shared": False}, "num_warmup_steps": 2000}
+_WPE = {**_DENSE, "ansatz_options": {"informed": False, "hidden": 20, "shared": False}, "num_warmup_steps": 1000}
 # Table I also lists a batch size N_b = 10, whose role it does not say, and N_points = 200, which is the landscapes'.
 _NEWMAN_MOORE = {
     "ansatz": "rnn2d",
-    "ansatz_options": {"cell": "vanilla", "hidden": 40, "shared": True, "order": "raster"},
+    "ansatz_options": {"informed": False, "cell": "vanilla", "hidden": 40, "shared": True, "order": "raster"},
     "num_warmup_steps": 1000,
     "num_annealing_steps": 10_000,
     "num_samples": 100,

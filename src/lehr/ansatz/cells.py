@@ -135,7 +135,8 @@ class GRU(Layer):
 class Cell:
     """Layers on top of each other, and a softmax head on the last: what happens at one site.
 
-    The first layer takes the one-hot spins as inputs, every other the layer below; each reads its own states.
+    The first layer takes the inputs (one-hot spins, and what the site hears of the Hamiltonian), every other the layer
+    below; each reads its own states.
     """
 
     layers: tuple[Layer, ...]
@@ -168,10 +169,9 @@ class Cell:
         return jax.tree.unflatten(structure, arrays)
 
     def __call__(
-        self, params: dict[str, Any], states: Float[Array, "p m d"], onehots: Float[Array, "q m 2"]
+        self, params: dict[str, Any], states: Float[Array, "p m d"], inputs: Float[Array, "m k"]
     ) -> tuple[Float[Array, "l m d"], Float[Array, " m"]]:
         """The states written, and the logit ln p(up) - ln p(down) of the site's spin."""
-        inputs = jnp.concatenate(list(onehots), axis=1)
         written, first = [], 0
         for layer, layer_params in zip(self.layers, params["layers"], strict=True):
             read = jnp.concatenate(list(states[first : first + layer.num_states]), axis=1)
@@ -186,9 +186,16 @@ _LAYERS = {"vanilla": Vanilla, "gru": GRU, "tensorised": Tensorised}
 
 
 def make_cell(
-    name: str, *, hidden: int, num_states: int, num_spins: int, activation: Activation | str, depth: int = 1
+    name: str,
+    *,
+    hidden: int,
+    num_states: int,
+    num_spins: int,
+    activation: Activation | str,
+    num_features: int = 0,
+    depth: int = 1,
 ) -> Cell:
-    """The cell called `name`, reading `num_states` states per layer and `num_spins` spins.
+    """The cell called `name`, reading `num_states` states per layer, `num_spins` spins and `num_features` numbers.
 
     `activation` is a function or a name in `ACTIVATIONS`.
     Errors: `InputError` for an unknown name, for sizes that are no integers of at least 1, and for a tensorised cell
@@ -206,5 +213,5 @@ def make_cell(
         raise InputError(
             f"Argument `activation` must be a function or one of {', '.join(ACTIVATIONS)}, but it is {activation!r}."
         )
-    widths = [2 * num_spins] + [hidden] * (depth - 1)
+    widths = [2 * num_spins + num_features] + [hidden] * (depth - 1)
     return Cell(tuple(_LAYERS[name](hidden, num_states, width, function) for width in widths))

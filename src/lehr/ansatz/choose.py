@@ -16,7 +16,8 @@ def build_ansatz(problem: Problem, name: str = "auto", options: Mapping[str, Any
     """An ansatz for `problem` and a line that says which and why.
 
     Arguments: `name`: "auto", "linear", "rnn1d", "rnn2d" or "dilated"; `options`: keyword arguments of its
-    constructor (`lehr.Linear`, `lehr.RNN1D`, ...). Errors: `InputError` for an unknown name or option, or where the
+    constructor (`lehr.Linear`, `lehr.RNN1D`, ...), and for the recurrent ones `informed`, whether they hear the
+    terms of the problem (they do unless it is false). Errors: `InputError` for an unknown name or option, or where the
     ansatz does not fit the problem.
 
     >>> build_ansatz(Problem.from_terms(3, {(0, 1): 1.0, (1, 2): 1.0}))[1]
@@ -55,18 +56,22 @@ def _automatic(problem: Problem) -> tuple[str, str]:
     return "dilated", "terms of three or more spins without a lattice, which the linear ansatz cannot learn"
 
 
-def _rnn2d(problem: Problem, **options: Any) -> RNN2D:
+def _rnn1d(problem: Problem, *, informed: bool = True, **options: Any) -> RNN1D:
+    return RNN1D(problem.num_spins, problem=problem if informed else None, **options)
+
+
+def _rnn2d(problem: Problem, *, informed: bool = True, **options: Any) -> RNN2D:
     if problem.lattice is None or len(problem.lattice.shape) != 2:
         raise InputError(
             f"Argument `ansatz` must suit the problem, but 'rnn2d' needs a two-dimensional lattice "
             f"and {problem.name!r} has none."
         )
-    return RNN2D((problem.lattice.shape[0], problem.lattice.shape[1]), **options)
+    shape = problem.lattice.shape[0], problem.lattice.shape[1]
+    return RNN2D(shape, problem=problem if informed else None, **options)
 
 
-ANSATZE: dict[str, Callable[..., Ansatz]] = {
-    "linear": Linear,
-    "rnn1d": lambda problem, **options: RNN1D(problem.num_spins, **options),
-    "rnn2d": _rnn2d,
-    "dilated": lambda problem, **options: DilatedRNN(problem.num_spins, **options),
-}
+def _dilated(problem: Problem, *, informed: bool = True, **options: Any) -> DilatedRNN:
+    return DilatedRNN(problem.num_spins, problem=problem if informed else None, **options)
+
+
+ANSATZE: dict[str, Callable[..., Ansatz]] = {"linear": Linear, "rnn1d": _rnn1d, "rnn2d": _rnn2d, "dilated": _dilated}

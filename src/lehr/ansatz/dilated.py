@@ -11,8 +11,10 @@ from jaxtyping import Int
 from lehr._types import ArrayLike, InputError, Key
 from lehr.ansatz.base import SiteOrder
 from lehr.ansatz.cells import Activation, Cell, make_cell
+from lehr.ansatz.hearing import Hearing, hear
 from lehr.ansatz.order import given
 from lehr.ansatz.recurrent import Recurrent, fresh_params
+from lehr.problem.base import Problem
 
 
 class DilatedRNN(Recurrent):
@@ -32,6 +34,7 @@ class DilatedRNN(Recurrent):
     shared: bool = eqx.field(static=True)
     state_slots: Int[ArrayLike, "n l"]
     spin_slots: Int[ArrayLike, "n 1"]
+    hearing: Hearing | None
 
     def __init__(
         self,
@@ -43,14 +46,15 @@ class DilatedRNN(Recurrent):
         shared: bool = False,
         activation: Activation | str = jax.nn.elu,
         order: Sequence[int] | ArrayLike | None = None,
+        problem: Problem | None = None,
         key: Key | None = None,
     ):
         """Build the network with random parameters.
 
         Arguments: `num_spins` N; `cell` "vanilla" or "gru"; `hidden` the width d of the states; `num_layers` L
         (default: `ceil(log2 N)`, at least 1); `shared` whether all sites have the same parameters; `activation` f of
-        the cell; `order` the spin drawn at each position (default: as numbered); `key` of the parameters (default:
-        `jax.random.key(0)`).
+        the cell; `order` the spin drawn at each position (default: as numbered); `problem` whose terms the sites hear
+        (default: none, as in the papers); `key` of the parameters (default: `jax.random.key(0)`).
         Errors: `InputError` for a value out of range, an unknown cell, or an order that is no permutation.
 
         >>> DilatedRNN(32, hidden=20).num_parameters
@@ -62,10 +66,20 @@ class DilatedRNN(Recurrent):
         if depth < 1:
             raise InputError(f"Argument `num_layers` must be at least 1, but it is {num_layers}.")
         self.order = given(num_spins, order)
-        self.cell = make_cell(cell, hidden=hidden, num_states=1, num_spins=1, activation=activation, depth=depth)
+        self.hearing = None if problem is None else hear(problem, self.order)
+        num_features = 0 if self.hearing is None else self.hearing.num_features
+        self.cell = make_cell(
+            cell,
+            hidden=hidden,
+            num_states=1,
+            num_spins=1,
+            activation=activation,
+            num_features=num_features,
+            depth=depth,
+        )
         self.shared = shared
         layers = np.arange(depth)
         earlier = np.arange(num_spins)[:, None] - 2 ** layers[None]
         self.state_slots = np.where(earlier >= 0, 1 + earlier * depth + layers[None], 0).astype(np.int32)
         self.spin_slots = np.arange(num_spins, dtype=np.int32)[:, None]
-        self.params = fresh_params(self.cell, shared, num_spins, key)
+        self.params = fresh_params(self.cell, shared, num_spins, key, informed=problem is not None)

@@ -22,9 +22,10 @@ from jaxtyping import Array, Float, Int
 from lehr._types import ArrayLike, InputError, Key, LogProb
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.ansatz.cells import Cell
+from lehr.ansatz.hearing import Hearing, Sites
 from lehr.problem.base import Problem
 
-Slots = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"]]
+Tables = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"], Hearing | None]
 
 # Bytes that the copied states of `flip_log_ratio` may take (for each replica).
 FLIP_BUDGET = 2**28
@@ -35,6 +36,10 @@ FLIP_BLOCKS = 8
 class Recurrent(Ansatz):
     """A recurrent network over the sites: `cell` computes, `state_slots` and `spin_slots` say from what.
 
+    With a `hearing` the cell also sees the terms of its site, and the logit gets their field by a skip connection,
+    scaled by the trained `coupling_scale`, 1 at the start. The head then starts at zero, so that at first the field is
+    all: exact to first order at high temperature.
+
     With `shared=False` every leaf of `params` has a leading axis of N sites, in the order in which they are drawn.
     """
 
@@ -44,14 +49,20 @@ class Recurrent(Ansatz):
     shared: eqx.AbstractVar[bool]
     state_slots: eqx.AbstractVar[Int[ArrayLike, "n p"]]
     spin_slots: eqx.AbstractVar[Int[ArrayLike, "n q"]]
+    hearing: eqx.AbstractVar[Hearing | None]
 
     def fresh_params(self, key: Key) -> Any:
         """New random parameters in JAX's current default precision; `params` has the same structure."""
-        return fresh_params(self.cell, self.shared, self.order.sites.shape[-1], key)
+        return fresh_params(self.cell, self.shared, self.order.sites.shape[-1], key, informed=self.hearing is not None)
 
     def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Recurrent":
-        """The same ansatz: it does not look at the Hamiltonian."""
-        return self
+        """The ansatz with the coefficients of `problem` and `beta` in its hearing; itself where it has none.
+
+        Errors: `InputError` where other spins interact than in the problem it was built for.
+        """
+        if self.hearing is None:
+            return self
+        return eqx.tree_at(lambda a: a.hearing, self, self.hearing.told(problem, inverse_temperature))
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw independent samples: (spins[num_samples, N], log_prob[num_samples, N]), one conditional per spin."""
@@ -62,13 +73,13 @@ class Recurrent(Ansatz):
         noise = jax.random.uniform(
             key, (self.order.sites.shape[-1], num_samples), dtype, minval=jnp.finfo(dtype).eps / 2
         )
-        spins, log_prob = _conditionals(self.cell, self.shared, True, self.params, self._slots, noise)
+        spins, log_prob = _conditionals(self.cell, self.shared, True, self.params, self._tables, noise)
         return lax.stop_gradient(spins.T[:, self.order.positions]), log_prob.T[:, self.order.positions]
 
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p(s_i | spins drawn before), shape [num_samples, N] in the problem's spin order; the sum is ln p(s)."""
         drawn = lax.stop_gradient(self._by_position(spins))
-        _, log_prob = _conditionals(self.cell, self.shared, False, self.params, self._slots, drawn)
+        _, log_prob = _conditionals(self.cell, self.shared, False, self.params, self._tables, drawn)
         return log_prob.T[:, self.order.positions]
 
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
@@ -76,8 +87,8 @@ class Recurrent(Ansatz):
         return flip_log_ratio(self, spins)
 
     @property
-    def _slots(self) -> Slots:
-        return self.state_slots, self.spin_slots
+    def _tables(self) -> Tables:
+        return self.state_slots, self.spin_slots, lax.stop_gradient(self.hearing)
 
     def _by_position(self, spins: Float[ArrayLike, "num_samples n"]) -> Float[Array, "n num_samples"]:
         num_sites = self.order.sites.shape[-1]
@@ -86,9 +97,14 @@ class Recurrent(Ansatz):
         return jnp.asarray(spins, _dtype(self.params)).T[self.order.sites]
 
 
-def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None) -> Any:
+def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None, *, informed: bool = False) -> Any:
     """Random parameters of `cell`: one set if `shared`, else one for each site on a leading axis."""
-    return cell.init(jax.random.key(0) if key is None else key, () if shared else (num_sites,))
+    sites = () if shared else (num_sites,)
+    params = cell.init(jax.random.key(0) if key is None else key, sites)
+    if not informed:
+        return params
+    head = jax.tree.map(jnp.zeros_like, params["head"])
+    return {**params, "head": head, "coupling_scale": jnp.ones(sites, head["bias"].dtype)}
 
 
 def _dtype(params: Any) -> Any:
@@ -98,6 +114,24 @@ def _dtype(params: Any) -> Any:
 def _onehot(spins: Float[Array, "q m"]) -> Float[Array, "q m 2"]:
     """(up, down) of each spin; (0, 0) of "no spin", which is 0."""
     return jnp.stack([spins > 0, spins < 0], axis=-1).astype(spins.dtype)
+
+
+def _at_site(
+    cell: Cell,
+    hearing: Hearing | None,
+    own: Any,
+    read: Float[Array, "p m d"],
+    spins: Float[Array, "slots m"],
+    sees: Int[Array, " q"],
+    site: Sites | None,
+) -> tuple[Float[Array, "l m d"], Float[Array, " m"]]:
+    """The states that a site writes, and the logit of its spin."""
+    onehots = jnp.concatenate(list(_onehot(spins[sees])), axis=1)
+    if hearing is None or site is None:
+        return cell(own, read, onehots)
+    features, field = hearing.listen(site, spins)
+    written, logit = cell(own, read, jnp.concatenate([onehots, features.T], axis=1))
+    return written, logit + own["coupling_scale"] * field
 
 
 # One dynamic slice for each slot instead of a gather or a scatter-add: XLA keeps them in place and runs them faster.
@@ -113,54 +147,57 @@ def _add(buffer: Float[Array, "slots m d"], slots: Int[Array, " p"], values: Flo
 
 
 def _forward(
-    cell: Cell, shared: bool, draw: bool, params: Any, slots: Slots, feed: Float[Array, "n m"]
+    cell: Cell, shared: bool, draw: bool, params: Any, tables: Tables, feed: Float[Array, "n m"]
 ) -> tuple[Float[Array, "slots m d"], Float[Array, "n_plus_1 m"], Float[Array, "n m"]]:
     """States and spins (both with their slot 0), and conditional log-probabilities, by position.
 
     `feed` holds uniform random numbers if the spins are drawn, and otherwise the spins.
     """
     num_sites, num_samples = feed.shape
+    state_slots, spin_slots, hearing = tables
     states = jnp.zeros((1 + num_sites * cell.depth, num_samples, cell.hidden), feed.dtype)
     spins = jnp.zeros((1 + num_sites, num_samples), feed.dtype)
 
     def advance(carry, site):
         states, spins = carry
-        t, own, reads, sees, given = site
-        written, logit = cell(params if shared else own, _read(states, reads), _onehot(spins[sees]))
+        t, own, reads, sees, heard, given = site
+        own = params if shared else own
+        written, logit = _at_site(cell, hearing, own, _read(states, reads), spins, sees, heard)
         spin = jnp.where(given < jax.nn.sigmoid(logit), 1.0, -1.0).astype(feed.dtype) if draw else given
         states = lax.dynamic_update_slice_in_dim(states, written, 1 + t * cell.depth, axis=0)
         spins = lax.dynamic_update_index_in_dim(spins, spin, 1 + t, axis=0)
         return (states, spins), jax.nn.log_sigmoid(spin * logit)
 
-    sites = (jnp.arange(num_sites), None if shared else params, *slots, feed)
+    heard = None if hearing is None else hearing.sites
+    sites = (jnp.arange(num_sites), None if shared else params, state_slots, spin_slots, heard, feed)
     (states, spins), log_prob = lax.scan(advance, (states, spins), sites)
     return states, spins, log_prob
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _scan(
-    cell: Cell, shared: bool, draw: bool, params: Any, slots: Slots, feed: Float[Array, "n m"]
+    cell: Cell, shared: bool, draw: bool, params: Any, tables: Tables, feed: Float[Array, "n m"]
 ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
     """Spins and conditional log-probabilities by position; differentiable in `params`."""
-    _, spins, log_prob = _forward(cell, shared, draw, params, slots, feed)
+    _, spins, log_prob = _forward(cell, shared, draw, params, tables, feed)
     return spins[1:], log_prob
 
 
-def _scan_forward(cell, shared, draw, params, slots, feed):
-    states, spins, log_prob = _forward(cell, shared, draw, params, slots, feed)
-    return (spins[1:], log_prob), (params, slots, states, spins)
+def _scan_forward(cell, shared, draw, params, tables, feed):
+    states, spins, log_prob = _forward(cell, shared, draw, params, tables, feed)
+    return (spins[1:], log_prob), (params, tables, states, spins)
 
 
 def _scan_backward(cell, shared, draw, residual, cotangent):
-    params, (state_slots, spin_slots), states, spins = residual
+    params, (state_slots, spin_slots, hearing), states, spins = residual
     num_sites = spins.shape[0] - 1
 
     def retreat(carry, site):
         state_bars, total = carry
-        t, own, reads, sees, weight = site
+        t, own, reads, sees, heard, weight = site
 
         def replay(own, read):
-            written, logit = cell(own, read, _onehot(spins[sees]))
+            written, logit = _at_site(cell, hearing, own, read, spins, sees, heard)
             return written, jax.nn.log_sigmoid(spins[1 + t] * logit)
 
         _, pull = jax.vjp(replay, params if shared else own, _read(states, reads))
@@ -170,7 +207,8 @@ def _scan_backward(cell, shared, draw, residual, cotangent):
         return (state_bars, jax.tree.map(jnp.add, total, own_bar) if shared else None), None if shared else own_bar
 
     start = (jnp.zeros_like(states), jax.tree.map(jnp.zeros_like, params) if shared else None)
-    sites = (jnp.arange(num_sites), None if shared else params, state_slots, spin_slots, cotangent[1])
+    heard = None if hearing is None else hearing.sites
+    sites = (jnp.arange(num_sites), None if shared else params, state_slots, spin_slots, heard, cotangent[1])
     (_, total), own_bars = lax.scan(retreat, start, sites, reverse=True)
     return total if shared else own_bars, None, None
 
@@ -207,8 +245,9 @@ def _flip_chunk(ansatz: Recurrent, drawn: Float[Array, "n m"], copies: int) -> F
     """Log-ratios by position of the flip, `copies` flips at a time."""
     cell, params, shared = ansatz.cell, ansatz.params, ansatz.shared
     num_sites, rows = drawn.shape
-    base_states, base_spins, base_log_prob = _forward(cell, shared, False, params, ansatz._slots, drawn)
-    state_slots, spin_slots, ends = map(jnp.asarray, (*ansatz._slots, ansatz.order.ends))
+    base_states, base_spins, base_log_prob = _forward(cell, shared, False, params, ansatz._tables, drawn)
+    state_slots, spin_slots, ends = map(jnp.asarray, (ansatz.state_slots, ansatz.spin_slots, ansatz.order.ends))
+    hearing = ansatz.hearing
 
     def block(first):
         # In a block that is not full the last entries lie beyond the last site and flip nothing.
@@ -219,7 +258,9 @@ def _flip_chunk(ansatz: Recurrent, drawn: Float[Array, "n m"], copies: int) -> F
         def advance(t, carry):
             states, ratio = carry
             own = params if shared else jax.tree.map(lambda leaf: leaf[t], params)
-            written, logit = cell(own, _read(states, state_slots[t]), _onehot(spins[spin_slots[t]]))
+            heard = None if hearing is None else jax.tree.map(lambda table: jnp.asarray(table)[t], hearing.sites)
+            read = _read(states, state_slots[t])
+            written, logit = _at_site(cell, hearing, own, read, spins, spin_slots[t], heard)
             log_prob = jax.nn.log_sigmoid(spins[1 + t] * logit).reshape(copies, rows)
             states = lax.dynamic_update_slice_in_dim(states, written, 1 + t * cell.depth, axis=0)
             return states, ratio + log_prob - base_log_prob[t][None]

@@ -11,8 +11,10 @@ from jaxtyping import Int
 from lehr._types import ArrayLike, InputError, Key
 from lehr.ansatz.base import SiteOrder
 from lehr.ansatz.cells import Activation, Cell, make_cell
+from lehr.ansatz.hearing import Hearing, hear
 from lehr.ansatz.order import earlier_neighbours, given, raster, zigzag
 from lehr.ansatz.recurrent import Recurrent, fresh_params
+from lehr.problem.base import Problem
 
 
 class RNN2D(Recurrent):
@@ -31,6 +33,7 @@ class RNN2D(Recurrent):
     shared: bool = eqx.field(static=True)
     state_slots: Int[ArrayLike, "n 2"]
     spin_slots: Int[ArrayLike, "n 2"]
+    hearing: Hearing | None
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class RNN2D(Recurrent):
         shared: bool = True,
         activation: Activation | str = jax.nn.elu,
         order: str | Sequence[int] | ArrayLike = "zigzag",
+        problem: Problem | None = None,
         key: Key | None = None,
     ):
         """Build the network with random parameters.
@@ -48,8 +52,8 @@ class RNN2D(Recurrent):
         Arguments: `shape` (Lx, Ly), where spin `x * Ly + y` sits at (x, y) and x counts the rows; `cell` "vanilla",
         "gru" or "tensorised"; `hidden` the width d of the states; `shared` whether all sites have the same parameters;
         `activation` f of the cell; `order` "raster", "zigzag" or the spin drawn at each position (then, of two
-        neighbours along an axis, the one drawn last is read); `key` of the parameters (default:
-        `jax.random.key(0)`).
+        neighbours along an axis, the one drawn last is read); `problem` whose terms the sites hear (default: none, as
+        in the papers); `key` of the parameters (default: `jax.random.key(0)`).
         Errors: `InputError` for a value out of range, an unknown cell or an unknown order.
 
         >>> RNN2D((16, 16), hidden=40).num_parameters
@@ -61,10 +65,14 @@ class RNN2D(Recurrent):
             raise InputError(f"Argument `shape` must be two positive integers (Lx, Ly), but it is {shape}.")
         num_spins = int(np.prod(shape))
         self.order = _order(shape, order)
-        self.cell = make_cell(cell, hidden=hidden, num_states=2, num_spins=2, activation=activation)
+        self.hearing = None if problem is None else hear(problem, self.order)
+        num_features = 0 if self.hearing is None else self.hearing.num_features
+        self.cell = make_cell(
+            cell, hidden=hidden, num_states=2, num_spins=2, activation=activation, num_features=num_features
+        )
         self.shared = shared
         self.state_slots = self.spin_slots = earlier_neighbours(self.order, shape)
-        self.params = fresh_params(self.cell, shared, num_spins, key)
+        self.params = fresh_params(self.cell, shared, num_spins, key, informed=problem is not None)
 
 
 def _order(shape: tuple[int, int], order: str | Sequence[int] | ArrayLike) -> SiteOrder:
