@@ -2,6 +2,8 @@
 
 import json
 
+import equinox as eqx
+import jax
 import numpy as np
 import optax
 import pytest
@@ -166,13 +168,89 @@ def test_several_problems_are_those_problems_one_by_one():
         np.testing.assert_array_equal(together.energies, alone.energies)
 
 
+def engine_of(problem, method, **settings):
+    return walkers.Walkers([problem], BaselineSettings(method=method, **{"replicas": 3, **settings}))
+
+
 def test_rounding_does_not_add_up():
-    problem = sherrington_kirkpatrick(12, seed=3)
-    settings = BaselineSettings(method="metropolis", num_annealing_steps=4096, replicas=1, temperature=(1.0, 1.0))
-    engine = walkers.Walkers([problem], settings)
-    walk, _ = engine.advance(engine.start(), 4000)
-    np.testing.assert_allclose(walk.costs[0, 0], problem.flip_cost(walk.spins[0, 0]), atol=1e-12)
-    assert walk.energies[0, 0] == pytest.approx(float(problem.energy(walk.spins[0, 0])), abs=1e-12)
+    """What the costs and energies have lost is made good every 1024 sweeps."""
+    engine = engine_of(PROBLEM, "metropolis", num_annealing_steps=2000)
+    walk = engine.start()
+    walk.costs[:] += 1e-3
+    walk.energies[:] += 1e-3
+    for step, exact in ((0, True), (1, False), (1023, False), (1024, True)):
+        moved, _ = engine.advance(eqx.tree_at(lambda w: w.step, walk, step), 1)
+        error = np.abs(moved.energies[:, 0] + 0.7 - PROBLEM.energy(moved.spins[:, 0])).max()
+        assert (error < 1e-12) == exact
+        assert (np.abs(moved.costs[:, 0] - PROBLEM.flip_cost(moved.spins[:, 0])).max() < 1e-12) == exact
+
+
+def test_steps_leave_what_they_start_from_as_it_was():
+    engine = engine_of(PROBLEM, "pt", num_temperatures=3, num_annealing_steps=50)
+    walk = engine.start()
+    before = jax.tree.map(np.copy, walk)
+    first, again = engine.advance(walk, 20)[0], engine.advance(walk, 20)[0]
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, walk, before)))
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, first, again)))
+
+
+def test_tempering_spans_the_range_from_its_first_sweep_and_draws_the_coldest():
+    for ends in ((3.0, 0.1), (0.1, 3.0)):
+        engine = engine_of(PROBLEM, "pt", temperature=ends, num_temperatures=4, num_annealing_steps=1)
+        assert (engine._ladder[0], engine._ladder[-1]) == pytest.approx((3.0, 0.1))
+    engine = engine_of(PROBLEM, "pt", temperature=(3.0, 0.1), num_temperatures=4, num_annealing_steps=50)
+    walk, records = engine.advance(engine.start(), 50)
+    drawn = PROBLEM.energy(engine.draw(walk)[0][:, 0]) - 0.7
+    np.testing.assert_allclose(records["energy_mean"][-1], drawn, atol=1e-12)
+    assert (records["temperature"] == 0.1).all()
+
+
+def test_exchanges_reach_every_temperature():
+    """Hot enough, neighbours always swap: even pairs, then odd ones, carry a state from one end to the other."""
+    problem = Problem.from_terms(3, {(0, 1, 2): 1e-9})
+    spins = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1]], np.int8)
+    costs, energies = problem.flip_cost(spins), problem.energy(spins)
+    betas, state = np.array([1e-9, 2e-9, 3e-9]), np.zeros(1, np.uint64)
+    marked = spins[0].copy()
+    for first, place in ((0, 1), (1, 2)):
+        kernels._exchange(spins, costs, energies, betas, first, state)
+        np.testing.assert_array_equal(spins[place], marked)
+        np.testing.assert_allclose(energies, problem.energy(spins))
+        np.testing.assert_allclose(costs, problem.flip_cost(spins))
+
+
+def test_the_best_state_is_seen_during_line_moves():
+    """Slices tied together move by lines alone; every line of a hot ring is accepted, up and down again."""
+    problem = Problem.from_terms(2, {(0,): 1.0, (1,): 0.5})
+    spins = np.ones((1, 2, 2), np.int8)
+    costs, energies = problem.flip_cost(spins), problem.energy(spins)
+    best, best_spins = energies[:, :1].copy(), spins[:, 0].copy()
+    args = np.full(1, 1e-12), np.full(1, 20.0), 0, 0, 1
+    records = kernels.anneal(tables_of(problem), spins, costs, energies, best, best_spins, *args)
+    assert records[0, 0].tolist() == [-1.5, -1.5]
+    assert best[0, 0] == -1.5
+    args = np.full(1, 1e-12), np.full(1, 20.0), 0, 0, 2
+    problem = Problem.from_terms(2, {(0,): 1.0, (1,): -3.0})
+    spins, best = np.ones((1, 2, 2), np.int8), np.full((1, 1), -2.0)
+    costs, energies = problem.flip_cost(spins), problem.energy(spins)
+    kernels.anneal(tables_of(problem), spins, costs, energies, best, best_spins, *args)
+    assert (energies[0, 0], best[0, 0]) == (2.0, -4.0)  # down with the first line, up with the second
+    assert best_spins.tolist() == [[-1, 1]]
+
+
+def test_a_preanneal_is_a_thermal_anneal_copied_to_all_slices(monkeypatch):
+    calls = []
+    anneal = kernels.anneal
+    monkeypatch.setattr(kernels, "anneal", lambda *arguments: calls.append(arguments) or anneal(*arguments))
+    engine = engine_of(PROBLEM, "sqa", num_slices=4, num_preanneal_steps=50, temperature=(2.0, 2.0))
+    walk = engine.start()
+    assert (walk.spins == walk.spins[:, :1]).all()
+    np.testing.assert_allclose(walk.costs, PROBLEM.flip_cost(walk.spins), atol=1e-12)
+    np.testing.assert_allclose(walk.energies, PROBLEM.energy(walk.spins) - 0.7, atol=1e-12)
+    betas, rings, first = calls[0][6], calls[0][7], calls[0][-1]
+    assert (1 / betas[0], 1 / betas[-1]) == pytest.approx((6.0, 2.0 / 4))
+    assert not rings.any()
+    assert first == -1 - 50  # numbers of its own: the sweeps that follow begin at 0, the start at -1
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path):
@@ -208,10 +286,13 @@ def test_work_is_counted():
     [
         ("sa", {"num_slices": 4}, "`num_slices` must be left out for sa"),
         ("sa", {"transverse_field": (1.0, 0.1)}, "`transverse_field` must be left out for sa"),
-        ("pt", {"learning_rate": 0.1}, "`learning_rate` must be a setting"),
+        ("pt", {"learning_rate": 0.1}, "`learning_rate` must be left out for pt, which trains no network"),
         ("sa", {"temperature": (1.0, 0.0)}, "`temperature` must be above 0"),
+        ("sqa", {"transverse_field": (1.0, 0.0)}, "`field` must be above 0 for sqa"),
+        ("metropolis", {"temperature": (2.0, 1.0)}, "`temperature` must start where it stops"),
+        ("sa", {"replicas": 2**40}, "`replicas` must be an integer of at least 1 and at most"),
         ("sqa", {"num_slices": 1}, "`num_slices` must be an integer of at least 2"),
-        ("pt", {"ansatz": "linear"}, "`ansatz` must be a setting"),
+        ("pt", {"ansatz": "linear"}, "`ansatz` must be left out for pt"),
         ("sa", {"optimiser": optax.sgd(0.1)}, "`optimiser` must be left out for sa"),
     ],
 )

@@ -1,7 +1,9 @@
 """Comparisons: the same seconds for every method, honest intervals, nothing lost when they are broken off."""
 
 import json
+from importlib import import_module
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,6 +72,11 @@ def test_ranking_and_verdict():
     close = made_up(sa=[(1.0, 5)], pt=[(1.1, 5)])
     assert close.ranking() == ["sa", "pt"]
     assert close.verdict.endswith("but the intervals of pt overlap with it")
+    slower_but_unsure = made_up(sa=[(1.0, 5)], pt=[(2.0, 5)])
+    assert slower_but_unsure.verdict.endswith("but the intervals of pt overlap with it")
+    assert made_up(sa=[(1.0, 5)]).verdict.startswith("sa takes 0.664 [")
+    lower_but_slower = made_up(sa=[(1.0, 5), (9.0, 9)])
+    assert lower_but_slower.best("sa").num_steps == 1
     none = made_up(sa=[(1.0, 0)])
     assert none.verdict == "no method has met the target; sa comes closest, 0.5 per spin above"
 
@@ -100,6 +107,62 @@ def test_a_broken_off_comparison_goes_on(tmp_path):
     assert comparison.of("sa")[:2] == seen
     with pytest.raises(InputError, match="without another comparison"):
         compare(PROBLEM, ["sa"], **options)
+
+
+@pytest.fixture
+def clockwork(monkeypatch):
+    """A `solve` that takes a second of training and two of sampling for every 25 steps; returns its calls."""
+    calls = []
+
+    def solve(problem, method, *, num_steps, replicas, **options):
+        calls.append(num_steps)
+        seconds = {"compile": 9.0, "train": num_steps / 25, "sample": 2 * num_steps / 25}
+        return SimpleNamespace(seconds=seconds, replica_best_energies=np.full(replicas, -1.0))
+
+    monkeypatch.setattr(import_module("lehr.compare"), "solve", solve)
+    return calls
+
+
+def test_training_and_sampling_count_and_ladders_keep_to_the_seconds(clockwork):
+    comparison = compare(PROBLEM, ["vca"], seconds=10.0)
+    assert [(rung.num_steps, rung.seconds) for rung in comparison.rungs] == [(25, 3.0), (50, 6.0)]
+    assert clockwork == [1, 25, 50]  # one warm-up
+    one = compare(PROBLEM, ["vca"], seconds=0.1)
+    assert len(one.rungs) == 1  # the first is always run
+
+
+def test_a_finished_ladder_is_not_started_again(clockwork, tmp_path):
+    unbroken = compare(PROBLEM, ["vca"], seconds=10.0, out=tmp_path)
+    clockwork.clear()
+    assert compare(PROBLEM, ["vca"], seconds=10.0, out=tmp_path).rungs == unbroken.rungs
+    assert clockwork == []
+    with pytest.raises(InputError, match="without another comparison"):
+        compare(mixed_problem(6, seed=4), ["vca"], seconds=10.0, out=tmp_path)
+
+
+def test_a_stated_ground_energy_that_is_too_high_loses_nothing():
+    rng = np.random.default_rng(2)
+    couplings = {(i, j): rng.normal() for i in range(40) for j in range(i + 1, 40)}
+    comparison = compare(Problem.from_terms(40, couplings, ground_energy=-5.0), ["sa"], seconds=0.02)
+    assert comparison.target == min(min(rung.energies) for rung in comparison.rungs) < -5.0
+    assert "below the stated" in str(comparison)
+
+
+def test_success_does_not_depend_on_the_unit_of_energy():
+    for unit in (1e-11, 1.0, 1e11):
+        problem = Problem.from_terms(4, {(i,): unit for i in range(4)})
+        rung = Rung("sa", 8, 1.0, 0.0, (-4 * unit, -2 * unit, -4 * unit * (1 - 1e-13)))
+        assert Comparison(problem, -4 * unit, "arithmetic", (rung,)).hits(rung) == 2
+
+
+@pytest.mark.parametrize("content", ["{}", '{"spec": 1}', "rubbish"])
+def test_damaged_folders_are_one_clear_line(content, tmp_path):
+    (tmp_path / "comparison.json").write_text(content)
+    with pytest.raises(InputError, match="comparison") as caught:
+        compare(PROBLEM, ["sa"], seconds=0.1, out=tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="`out` must be a folder"):
+        compare(PROBLEM, ["sa"], seconds=0.1, out=tmp_path / "comparison.json")
 
 
 def test_summary_is_json_and_tells_everything():

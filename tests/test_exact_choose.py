@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import lehr
 from lehr import InputError, Problem, exact, load_problem
 from lehr.cli import app
-from lehr.exact import choose
+from lehr.exact import choose, transfer
 
 ORACLES = json.loads((Path(__file__).parent / "data" / "oracles.json").read_text())
 QUANTUM = "QNM_E0_per_spin_J1_H=(J/2)sum_sss-G*sum_x"
@@ -105,6 +105,35 @@ def test_a_method_out_of_its_depth_hands_over():
     with pytest.raises(InputError, match=r"free energy at 0.02.*Kac-Ward determinant: ") as caught:
         exact(problem, temperatures=[0.02])
     assert "\n" not in str(caught.value)
+
+
+def test_a_known_state_is_checked_before_it_is_called_certified():
+    problem = lehr.wishart(40, 0.5, seed=2)
+    excited = problem.ground_spins.copy()
+    excited[0] *= -1
+    terms = [(t.indices, t.coefficients) for t in problem.terms]
+    assert "not certified" in exact(Problem(40, terms, ground_spins=excited)).oracle
+
+
+def test_without_room_for_choices_the_transfer_matrix_gives_the_energy(monkeypatch):
+    problem = lehr.edwards_anderson((5, 6), boundary="periodic", seed=1)
+    expected = exact(problem)
+    monkeypatch.setattr(transfer, "_MOST_CHOICE_BYTES", 0)
+    monkeypatch.setattr(choose, "_GROUND", [o for o in choose._GROUND if o.name != "tree decomposition"])
+    found = exact(problem)
+    assert found.oracle == "transfer matrix (min-plus), energy alone"
+    assert found.ground_energy == pytest.approx(expected.ground_energy, abs=1e-9)
+    assert found.ground_spins is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"temperatures": [0.0]}, "`temperature"), ({"fields": [-1.0]}, "`fields` must be finite and at least 0")],
+)
+def test_bad_temperatures_and_fields(arguments, message):
+    with pytest.raises(InputError, match=message) as caught:
+        exact(lehr.random_chain(5, seed=1), **arguments)
+    assert "structure" not in str(caught.value)
 
 
 def test_no_method_says_so():

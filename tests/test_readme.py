@@ -14,11 +14,12 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 @pytest.mark.usefixtures("optimised")
-def test_python_example(tmp_path, monkeypatch):
+def test_python_examples(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 2
     names = {}
-    exec(code, names)
+    exec("\n".join(examples), names)
     assert names["result"].best_energy == pytest.approx(-70.77779215906)
     assert lehr.Result.load("runs/ea").best_energy == names["result"].best_energy
 

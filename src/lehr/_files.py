@@ -1,16 +1,26 @@
-"""Files that are either whole or absent, and their checksums."""
+"""Files that are either whole or absent, their checksums, and text that is safe to print."""
 
 import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lehr._types import InputError
 
 TEMPORARY = ".tmp"
+
+
+def printable(lines: Iterable[str]) -> str:
+    """Lines as one text in which a stranger may have chosen names: no control characters, nothing that a terminal
+    cannot encode.
+
+    >>> printable(["a\\x07b", "c"])
+    'a?b\\nc'
+    """
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
 @contextlib.contextmanager

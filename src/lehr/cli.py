@@ -57,7 +57,11 @@ def main() -> None:
         _leave(" ".join(str(error).split()), BAD_INPUT)
     except SystemExit as error:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
-            _leave("Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint.", INTERRUPTED)
+            _leave(
+                "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
+                "`lehr compare` from its last rung.",
+                INTERRUPTED,
+            )
         raise
     except Exception as error:
         if os.environ.get("LEHR_TRACEBACK"):
@@ -208,7 +212,9 @@ def compare(
         print(f"{rung.method:<11}{rung.num_steps:>8} steps {rung.seconds:8.2f} s  best {lowest:.10g}", file=sys.stderr)
 
     problem = load_problem(file, format)
-    comparison = side_by_side(problem, methods.split(","), seconds=seconds, seed=seed, out=out, report=report)
+    comparison = side_by_side(
+        problem, [method.strip() for method in methods.split(",")], seconds=seconds, seed=seed, out=out, report=report
+    )
     print(json.dumps(comparison.summary()) if as_json else comparison)
     if out is not None:
         _tell(lambda plot: plot.save_comparison(comparison, out))

@@ -1,5 +1,6 @@
 """Methods side by side on one problem: the same seconds for each, residual energy against time, time to solution."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -8,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from lehr._files import read_json, write_json
+from lehr._files import one_line, printable, read_json, write_json
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.baseline.settings import BASELINES
-from lehr.exact.choose import exact
-from lehr.metrics import Interval, bootstrap, success_probability, time_to_solution
+from lehr.exact.choose import Reference, exact
+from lehr.metrics import Interval, bootstrap, time_to_solution, wilson
 from lehr.problem.base import Problem
 from lehr.schedule import METHODS
 from lehr.solve import solve
 
 # Steps of the first rung; each rung doubles them.
 _FIRST_STEPS = {"network": 25, "chain": 8}
-# Independent runs of one rung, where the method's own default is smaller: error bars need several.
-_LEAST_RUNS = {"network": 8, "chain": 32}
+# Independent runs of one rung: error bars need several.
+_RUNS = {"network": 8, "chain": 32}
 _FILE = "comparison.json"
 
 
@@ -71,23 +72,25 @@ class Comparison:
         """Mean over the runs of (lowest energy met - target) / N, with a bootstrap interval of 95 %."""
         return bootstrap((np.array(rung.energies) - self.target) / self.problem.num_spins)
 
+    def hits(self, rung: Rung) -> int:
+        """Number of runs that have met the target."""
+        return int((np.array(rung.energies) <= self.target + self.problem.resolution).sum())
+
     def success(self, rung: Rung) -> Interval:
         """Probability that one run meets the target, with Wilson's interval of 95 %."""
-        return success_probability(np.array(rung.energies), self.target, scale=self._scale)
+        return wilson(self.hits(rung), len(rung.energies))
 
     def time_to_solution(self, rung: Rung) -> Interval:
         """Seconds of repeated runs to meet the target with a probability of 99 %, with the interval of 95 %."""
-        runs = len(rung.energies)
-        return time_to_solution(round(self.success(rung).value * runs), runs, rung.seconds_per_run)
+        return time_to_solution(self.hits(rung), len(rung.energies), rung.seconds_per_run)
 
     def best(self, method: str) -> Rung:
-        """The rung with the shortest time to solution, or the lowest residual where none has met the target."""
-        return min(self.of(method), key=lambda rung: (self.time_to_solution(rung).value, self.residual(rung).value))
+        """The rung with the shortest time to solution, or the lowest mean energy where none has met the target."""
+        return min(self.of(method), key=self._merit)
 
     def ranking(self) -> list[str]:
         """The methods by their best rung, the fastest first."""
-        best = {method: self.best(method) for method in self.methods}
-        return sorted(best, key=lambda m: (self.time_to_solution(best[m]).value, self.residual(best[m]).value))
+        return sorted(self.methods, key=lambda method: self._merit(self.best(method)))
 
     @property
     def verdict(self) -> str:
@@ -97,13 +100,14 @@ class Comparison:
         if not np.isfinite(fastest.value):
             above = self.residual(self.best(first)).value
             return f"no method has met the target; {first} comes closest, {above:.2g} per spin above"
+        if not others:
+            return f"{first} takes {_shown(fastest)} s to solution"
         close = [m for m in others if self.time_to_solution(self.best(m)).low <= fastest.high]
         unsure = f", but the intervals of {' and '.join(close)} overlap with it" if close else ""
         return f"{first} is the fastest: {_shown(fastest)} s to solution{unsure}"
 
-    @property
-    def _scale(self) -> float:
-        return max(1.0, abs(self.target), sum(float(np.abs(t.coefficients).sum()) for t in self.problem.terms))
+    def _merit(self, rung: Rung) -> tuple[float, float]:
+        return self.time_to_solution(rung).value, float(np.mean(rung.energies))
 
     def summary(self) -> dict[str, Any]:
         """The JSON-able dict that `lehr compare --json` prints."""
@@ -142,7 +146,7 @@ class Comparison:
                 f"{_shown(self.success(rung)):<22}{_shown(self.time_to_solution(rung)):<28}{self._startup(method):>10.1f}"
             )
         lines += ["", self.verdict]
-        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+        return printable(lines)
 
     __repr__ = __str__
 
@@ -161,9 +165,9 @@ def compare(
 ) -> Comparison:
     """Run every method on a ladder of step numbers, each twice the last, within `seconds` of each method's own time.
 
-    Every rung is a batch of independent runs with the method's default settings: at least 8 networks, or 32 Markov
-    chains. Each run counts with the lowest energy that it has met, whichever method it is. A ladder ends where the next
-    rung would not fit into what is left of the seconds; start-up is not counted, but reported.
+    Every rung is a batch of independent runs with the method's default settings: 8 networks, or 32 Markov chains. Each
+    run counts with the lowest energy that it has met, whichever method it is. A ladder ends where the next
+    rung would not fit into what is left of the seconds (the first is always run). Start-up is reported, not counted.
 
     Args:
         problem: any.
@@ -195,6 +199,7 @@ def compare(
     if not 0 < seconds < float("inf"):
         raise InputError(f"Argument `seconds` must be positive and finite, but it is {seconds}.")
     spec = {"methods": list(methods), "seconds": seconds, "seed": seed, "problem": _fingerprint(problem)}
+    reference = _reference(problem)
     rungs = _found(out, spec)
     for method in methods:
         for rung in _ladder(problem, method, seconds, seed, [r for r in rungs if r.method == method]):
@@ -202,22 +207,25 @@ def compare(
             if out is not None:
                 write_json(Path(out) / _FILE, {"spec": spec, "rungs": [asdict(r) for r in rungs]})
             report(rung)
-    target, oracle = _target(problem, rungs)
+    target, oracle = _target(problem, reference, min(min(rung.energies) for rung in rungs))
     return Comparison(problem, target, oracle, tuple(r for method in methods for r in rungs if r.method == method))
 
 
 def _ladder(problem: Problem, method: str, seconds: float, seed: int, done: list[Rung]) -> Iterator[Rung]:
     """The rungs of one method that are not done yet."""
     kind = "chain" if method in BASELINES else "network"
-    options = {"replicas": _LEAST_RUNS[kind], "seed": seed, "progress": False}
+    options = {"replicas": _RUNS[kind], "seed": seed, "progress": False}
     if kind == "network":
         options["num_final_samples"] = 100
-    started = time.perf_counter()
-    solve(problem, method, num_steps=1, **options)  # what this compiles, JAX and Numba keep
-    startup = time.perf_counter() - started
     steps = _FIRST_STEPS[kind] * 2 ** len(done)
     spent = sum(rung.seconds for rung in done)
+    startup = done[-1].startup_seconds if done else 0.0
+    warm = False
     while not done or spent + 2 * done[-1].seconds <= seconds:
+        if not warm:
+            started = time.perf_counter()
+            solve(problem, method, num_steps=1, **options)  # what this compiles, JAX and Numba keep
+            startup, warm = max(startup, time.perf_counter() - started), True
         result = solve(problem, method, num_steps=steps, **options)
         energies = tuple(float(energy) for energy in result.replica_best_energies)
         rung = Rung(method, steps, result.seconds["train"] + result.seconds["sample"], startup, energies)
@@ -226,28 +234,48 @@ def _ladder(problem: Problem, method: str, seconds: float, seed: int, done: list
         yield rung
 
 
-def _target(problem: Problem, rungs: Sequence[Rung]) -> tuple[float, str]:
-    """The energy that counts as success, and how it is known."""
+def _reference(problem: Problem) -> Reference | None:
     try:
-        reference = exact(problem)
-        return reference.ground_energy, reference.oracle
+        return exact(problem)
     except InputError:
-        return min(min(rung.energies) for rung in rungs), "lowest energy met by any method, not certified"
+        return None
+
+
+def _target(problem: Problem, reference: Reference | None, lowest: float) -> tuple[float, str]:
+    """The energy that counts as success, and how it is known."""
+    if reference is None:
+        return lowest, "lowest energy met by any method, not certified"
+    if lowest < reference.ground_energy - problem.resolution:
+        return lowest, "lowest energy met by any method, below the stated ground energy"
+    return reference.ground_energy, reference.oracle
 
 
 def _found(out: str | Path | None, spec: dict[str, Any]) -> list[Rung]:
-    """The rungs of a comparison that was broken off."""
-    if out is None or not (Path(out) / _FILE).exists():
+    """The rungs of a comparison that was broken off; makes the folder where there is none."""
+    if out is None:
         return []
-    content = read_json(Path(out) / _FILE)
+    path = Path(out) / _FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            return []
+    except OSError as error:
+        raise InputError(f"Argument `out` must be a folder that can be written, but: {one_line(error)}.") from None
+    content = read_json(path)
     if content.get("spec") != spec:
         raise InputError(f"Argument `out` must be a folder without another comparison, but `{out}` holds one.")
-    return [Rung(**{**rung, "energies": tuple(rung["energies"])}) for rung in content["rungs"]]
+    try:
+        return [Rung(**{**rung, "energies": tuple(rung["energies"])}) for rung in content["rungs"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"File `{path}` must be one that `compare` wrote, but: {one_line(error)}.") from None
 
 
-def _fingerprint(problem: Problem) -> dict[str, Any]:
-    coefficients = [float(np.abs(t.coefficients).sum()) for t in problem.terms]
-    return {"name": problem.name, "num_spins": problem.num_spins, "coefficients": coefficients}
+def _fingerprint(problem: Problem) -> str:
+    digest = hashlib.sha256(repr((problem.num_spins, float(problem.offset))).encode())
+    for terms in problem.terms:
+        digest.update(np.ascontiguousarray(terms.indices).data)
+        digest.update(np.ascontiguousarray(terms.coefficients).data)
+    return digest.hexdigest()
 
 
 def _shown(interval: Interval) -> str:

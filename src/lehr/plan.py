@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import jax
@@ -58,6 +59,9 @@ def chosen_settings(
     else:
         kind = kind_of(problem, changes.get("ansatz", "auto") if ansatz is None else ansatz)
         settings = default_settings(problem, changes.get("method", "vca"), kind)
+    if isinstance(settings, BaselineSettings):
+        for name in sorted(set(changes) & ({f.name for f in fields(Settings)} - {f.name for f in fields(settings)})):
+            raise InputError(f"Argument `{name}` must be left out for {settings.method}, which trains no network.")
     settings = settings.changed(**changes)
     for name, users in _USERS.items():
         if changes.get(name) is not None and settings.method not in users:

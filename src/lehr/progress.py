@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lehr._files import printable
+
 
 class Report(NamedTuple):
     """Where a run stands after a chunk of steps; energies with the problem's offset, lowest or mean over networks."""
@@ -34,8 +36,7 @@ class Bar:
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=Console(stderr=True), disable=not show, transient=True)
-        # A stranger named the problem: no control characters, nothing that the terminal cannot encode.
-        self._title = "".join(c if c.isprintable() else "?" for c in title)
+        self._title = printable([title])
 
     def __enter__(self) -> "Bar":
         self._progress.start()

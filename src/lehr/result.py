@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float64, Int, Int8
 
-from lehr._files import one_line, read_json, sha256, write_json
+from lehr._files import one_line, printable, read_json, sha256, write_json
 from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import ArrayLike, InputError
 from lehr._version import __version__
@@ -233,8 +233,7 @@ class Result:
 
     def __str__(self) -> str:
         ground, residual = self.ground_energy, self.residual_per_spin
-        tolerance = 1e-9 * max(1.0, abs(self.best_energy))
-        share = float((self.energies <= self.best_energy + tolerance).mean())
+        share = float((self.energies <= self.best_energy + self.problem.resolution).mean())
         replicas = "" if len(self.samples) == 1 else f" from {len(self.samples)} replicas"
         rows = {
             "best energy": f"{self.best_energy:.12g}, reached by {share:.1%} of the samples",
@@ -249,8 +248,7 @@ class Result:
         }
         lines = [f"{self.problem.name}: {self.problem.num_spins} spins, method {self.method}, seed {self.seed}"]
         lines += [f"  {name:<13}  {value}" for name, value in rows.items() if value]
-        # A stranger chose the names: no control characters, nothing that a terminal cannot encode.
-        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+        return printable(lines)
 
     __repr__ = __str__
 
@@ -360,8 +358,7 @@ def _per_replica(arrays: xr.Dataset, name: str, num_replicas: int) -> Float64[np
 def _check_energy(problem: Problem, spins: Int8[np.ndarray, " n"], energy: float) -> None:
     found = float(problem.energy(spins))
     # Large terms may cancel: rounding is a matter of their sizes, not of their sum.
-    scale = max(1.0, abs(problem.offset), sum(float(np.abs(t.coefficients).sum()) for t in problem.terms))
-    if not abs(found - energy) <= 1e-9 * scale:
+    if not abs(found - energy) <= problem.resolution:
         raise ValueError(f"`best_spins` have the energy {found:.12g}, but `best_energy` is {energy}")
 
 

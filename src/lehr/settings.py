@@ -51,7 +51,8 @@ class RunSettings:
         for name, (least, most) in self.bounds.items():
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
-                self._refuse(name, f"an integer of at least {least}" + (f" and at most {most}" if most != MANY else ""))
+                open_ended = most == MANY and not (isinstance(value, int) and value > most)
+                self._refuse(name, f"an integer of at least {least}" + ("" if open_ended else f" and at most {most}"))
             object.__setattr__(self, name, int(value))
         for name in ("temperature", "transverse_field"):
             ends = getattr(self, name)

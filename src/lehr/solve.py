@@ -61,7 +61,8 @@ def solve(
     """Find low-energy states of a problem by variational neural annealing.
 
     Arguments: `problem`, or a sequence of problems with the same interactions, trained in one program; `method`:
-    "vca" (temperature, the default), "vqa" (transverse field), "rvqa" (both) or "cqo" (neither); `preset`: a name of
+    "vca" (temperature, the default), "vqa" (transverse field), "rvqa" (both) or "cqo" (neither), or a baseline that
+    trains nothing: "sa", "sqa", "pt" or "metropolis" (settings: `lehr.baseline.settings`); `preset`: a name of
     `lehr.PRESETS`, Lehr's own settings by default; `ansatz`: a name ("auto", "linear", "rnn1d", "rnn2d", "dilated") or
     an ansatz of your own; `schedule` and `optimiser` (a whole optax optimiser, step size included) override the
     settings; any field of `lehr.Settings` as a keyword (`seed`, `num_steps`, `replicas`, `num_samples`, ...).

@@ -157,6 +157,14 @@ def _refresh(tables, spins, costs, energies, sweep):
 
 
 @_compiled
+def _keep_best(spins, energies, best, best_spins):
+    lowest = np.argmin(energies)
+    if energies[lowest] < best[0]:
+        best[0] = energies[lowest]
+        best_spins[:] = spins[lowest]
+
+
+@_compiled
 def anneal(tables, spins, costs, energies, best, best_spins, betas, rings, seed, first_read, first_sweep):
     """Sweeps of P walkers in each read, coupled on a Trotter ring where `rings[t]` is not 0; P = 1 is simulated
     annealing.
@@ -179,20 +187,20 @@ def anneal(tables, spins, costs, energies, best, best_spins, betas, rings, seed,
                     best[r, 0], best_spins[r], state,
                 )  # fmt: skip
             if rings[t] != 0.0:
-                _sweep_lines(tables, spins[r], costs[r], energies[r], betas[t], state)
-                _keep_best(spins[r], energies[r], best[r], best_spins[r])
+                _sweep_lines(tables, spins[r], costs[r], energies[r], betas[t], best[r], best_spins[r], state)
             records[r, t, 0], records[r, t, 1] = energies[r].mean(), energies[r].min()
     return records
 
 
 @_compiled
-def _sweep_lines(tables, spins, costs, energies, beta, state):
+def _sweep_lines(tables, spins, costs, energies, beta, best, best_spins, state):
     """One Metropolis sweep of moves that flip a spin in all slices, which leave the ring's own energy as it is."""
     for i in range(spins.shape[1]):
         if _accepts(state, beta * costs[:, i].sum()):
             for k in range(len(spins)):
                 energies[k] += costs[k, i]
                 _flip(tables, spins[k], costs[k], i)
+            _keep_best(spins, energies, best, best_spins)
 
 
 @_compiled
@@ -226,14 +234,6 @@ def _exchange(spins, costs, energies, betas, first, state):
                 spins[k, i], spins[k + 1, i] = spins[k + 1, i], spins[k, i]
                 costs[k, i], costs[k + 1, i] = costs[k + 1, i], costs[k, i]
             energies[k], energies[k + 1] = energies[k + 1], energies[k]
-
-
-@_compiled
-def _keep_best(spins, energies, best, best_spins):
-    lowest = np.argmin(energies)
-    if energies[lowest] < best[0]:
-        best[0] = energies[lowest]
-        best_spins[:] = spins[lowest]
 
 
 def num_threads() -> int:

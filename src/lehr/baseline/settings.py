@@ -23,8 +23,8 @@ class BaselineSettings(RunSettings):
     - "sa", simulated annealing: one walker, whose temperature goes down the ramp.
     - "sqa", simulated quantum annealing: `num_slices` walkers P on a Trotter ring; `temperature` is P T, the one at
       which each slice weighs its energy, and `transverse_field` goes down the ramp; each sweep is followed by moves
-      that flip a spin in all slices. `num_preanneal_steps` sweeps of simulated annealing, from three units of energy
-      down to P T / P, come first; their end is copied to all slices.
+      that flip a spin in all slices. `num_preanneal_steps` sweeps of simulated annealing, from 3 P T down to T, come
+      first; their end is copied to all slices.
     - "pt", parallel tempering: `num_temperatures` walkers at geometric temperatures over the range, with exchanges of
       neighbours after every sweep.
     - "metropolis": one walker at a constant temperature.
@@ -54,13 +54,31 @@ class BaselineSettings(RunSettings):
         return {"sqa": self.num_slices, "pt": self.num_temperatures}.get(self.method, 1)
 
     def schedule(self, problems: list[Problem]) -> Schedule:
-        """Temperature and field of each sweep. Errors: `InputError` where a temperature is 0."""
+        """Temperature and field of each sweep; of parallel tempering, the coldest temperature.
+
+        Errors: `InputError` where a temperature or a field is 0, or a constant temperature is not.
+        """
         ranges = self.ranges(problems)
         if self.temperature is None and self.method in _CONSTANT:
             ranges["temperature"] = (_CONSTANT[self.method] * ranges["temperature"][0],) * 2
-        if min(ranges["temperature"]) <= 0 or (self.method == "sqa" and min(ranges["field"]) <= 0):
-            raise InputError(f"Argument `temperature` must be above 0 for {self.method}, as must the transverse field.")
+        for name in ("temperature", "field") if self.method == "sqa" else ("temperature",):
+            if min(ranges[name]) <= 0:
+                raise InputError(f"Argument `{name}` must be above 0 for {self.method}, but it is {ranges[name]}.")
+        if self.method == "metropolis" and len(set(ranges["temperature"])) > 1:
+            raise InputError(f"Argument `temperature` must start where it stops, but it is {ranges['temperature']}.")
+        if self.method == "pt":
+            ranges["temperature"] = (min(ranges["temperature"]),) * 2
         return protocol("rvqa" if self.method == "sqa" else "vca", **ranges, ramp=self.ramp, **self.steps())
+
+    def ladder(self, problems: list[Problem]) -> Float64[np.ndarray, " temperatures"]:
+        """Temperatures of parallel tempering, geometric from the hottest to the coldest.
+
+        >>> pair = Problem.from_terms(2, {(0, 1): 1.0})
+        >>> BaselineSettings(method="pt", temperature=(1.0, 0.25), num_temperatures=3).ladder([pair]).tolist()
+        [1.0, 0.5, 0.25]
+        """
+        ends = self.ranges(problems)["temperature"]
+        return np.geomspace(max(ends), min(ends), self.num_temperatures)
 
     @property
     def outline(self) -> str:
@@ -79,12 +97,3 @@ class BaselineSettings(RunSettings):
 
 # Default temperatures of methods that keep theirs, in units of the local fields.
 _CONSTANT = {"sqa": 1.0, "metropolis": 0.25}
-
-
-def ladder(hot: float, cold: float, number: int) -> Float64[np.ndarray, " number"]:
-    """Geometric temperatures from hot to cold.
-
-    >>> ladder(1.0, 0.25, 3).tolist()
-    [1.0, 0.5, 0.25]
-    """
-    return np.geomspace(hot, cold, number)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float64, Int, Int8
 
 from lehr.baseline import kernels
-from lehr.baseline.settings import BaselineSettings, ladder
+from lehr.baseline.settings import BaselineSettings
 from lehr.baseline.tables import Tables, tables_of
 from lehr.engine import Engine, Work
 from lehr.problem.base import Problem
@@ -24,7 +24,7 @@ _PORTIONS = 4
 _BLOCK = 4096
 # Slices of a Trotter ring are tied together this strongly at most: exp(-80) is never.
 _MOST_RING = 20.0
-# Temperature from which a pre-anneal starts, in units of the local fields (paper A starts at T = 3).
+# Temperature from which a pre-anneal starts, in units of P T (paper A: T = 3 and P T = 1).
 _PREANNEAL = 3.0
 
 
@@ -49,11 +49,12 @@ class Walkers(Engine):
     def __init__(self, problems: list[Problem], settings: BaselineSettings):
         self.settings = settings
         self.device = f"{kernels.num_threads()} threads, {platform.machine()}"
-        schedule = settings.schedule(problems)
-        self.num_steps = schedule.num_steps
+        self.num_steps = settings.num_steps
         self.record_every = -(-self.num_steps // _MOST_RECORDS)
         self._tables = [tables_of(problem) for problem in problems]
-        self._temperature, self._field = _controls(schedule)
+        with jax.enable_x64(True):
+            self._temperature, self._field = _controls(settings.schedule(problems))
+        self._ladder = settings.ladder(problems)
         self._num_spins = problems[0].num_spins
         self._num_terms = [problem.num_terms for problem in problems]
 
@@ -124,7 +125,7 @@ class Walkers(Engine):
             spins, costs, energies, best, best_spins = state
             cold = self._temperature[0] / settings.num_slices
             betas = 1 / np.linspace(_PREANNEAL * self._temperature[0], cold, settings.num_preanneal_steps)
-            one = spins[:, :1], costs[:, :1], energies[:, :1]
+            one = spins[:, :1].copy(), costs[:, :1].copy(), energies[:, :1].copy()
             kernels.anneal(tables, *one, best, best_spins, betas, 0 * betas, settings.seed, first_read, -1 - len(betas))
             spins[:], costs[:], energies[:] = one
 
@@ -133,8 +134,7 @@ class Walkers(Engine):
     ) -> Float64[np.ndarray, "k t 2"]:
         settings, state, first = self.settings, _of(walk, runs), walk.step
         if settings.method == "pt":
-            betas = 1 / ladder(self._temperature[0], self._temperature[-1], settings.num_temperatures)
-            return kernels.temper(tables, *state, betas, settings.seed, first_read, first, num_steps)
+            return kernels.temper(tables, *state, 1 / self._ladder, settings.seed, first_read, first, num_steps)
         temperature = self._temperature[first : first + num_steps]
         rings = np.zeros(num_steps)
         if settings.method == "sqa":
@@ -146,9 +146,8 @@ class Walkers(Engine):
 
 def _controls(schedule: Schedule) -> tuple[Float64[np.ndarray, " steps"], Float64[np.ndarray, " steps"]]:
     """Temperature and field of every step, in blocks of one size, so that one program serves any number of steps."""
-    with jax.enable_x64(True):
-        blocks = [_block(schedule, jnp.asarray(first)) for first in range(0, schedule.num_steps, _BLOCK)]
-        temperature, field = (np.concatenate(parts)[: schedule.num_steps] for parts in zip(*blocks, strict=True))
+    blocks = [_block(schedule, jnp.asarray(first)) for first in range(0, schedule.num_steps, _BLOCK)]
+    temperature, field = (np.concatenate(parts)[: schedule.num_steps] for parts in zip(*blocks, strict=True))
     return temperature, field
 
 

@@ -8,6 +8,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Int8
 
+from lehr._files import printable
 from lehr._types import InputError
 from lehr.exact import chain, decomposition, enumeration, kac_ward, matching, parity, quantum, spectral, transfer
 from lehr.exact.enumeration import GroundStates
@@ -74,7 +75,7 @@ class Reference:
         ]
         for symbol, values in (("F at T", self.free_energies), ("E at field", self.field_energies)):
             lines += [f"  {symbol} {at:g}: {value:.15g}  ({name})" for at, (value, name) in values.items()]
-        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+        return printable(lines)
 
     __repr__ = __str__
 
@@ -105,6 +106,10 @@ def exact(problem: Problem, *, temperatures: Sequence[float] = (), fields: Seque
     >>> reference.field_energies[0.75][0].__round__(9)
     -1.802775638
     """
+    if len(temperatures):
+        enumeration.checked_temperatures(list(temperatures))
+    if not all(0 <= field < float("inf") for field in fields):
+        raise InputError(f"Argument `fields` must be finite and at least 0, but they are {list(fields)}.")
     states, oracle = _ground_states(problem)
     return Reference(
         problem=problem,
@@ -135,11 +140,13 @@ def _state(method: Callable[[Problem], tuple[float, np.ndarray]]) -> Callable[[P
     return ground_states
 
 
+def _energy(problem: Problem, energy: float, spins: np.ndarray | None = None) -> GroundStates:
+    return GroundStates(energy, 0, np.zeros((0, problem.num_spins), np.int8) if spins is None else spins[None])
+
+
 def _stated(problem: Problem) -> GroundStates:
-    known = problem.ground_spins
-    spins = np.zeros((0, problem.num_spins), np.int8) if known is None else known[None]
     assert problem.ground_energy is not None
-    return GroundStates(float(problem.ground_energy), 0, spins)
+    return _energy(problem, float(problem.ground_energy), problem.ground_spins)
 
 
 def _is_certified(problem: Problem) -> bool:
@@ -154,6 +161,9 @@ _GROUND = (
     Oracle("enumeration of all states", enumeration.applies, lambda problem: enumeration.ground_states(problem, 1)),
     Oracle("transfer matrix (min-plus)", transfer.applies, _state(transfer.ground_state)),
     Oracle("tree decomposition", decomposition.applies, _state(decomposition.ground_state)),
+    Oracle(
+        "transfer matrix (min-plus), energy alone", transfer.applies, lambda p: _energy(p, transfer.ground_energy(p))
+    ),
     Oracle("known state, certified by the spectrum of the couplings", _is_certified, _stated),
     Oracle("stated with the problem, not certified", lambda problem: problem.ground_energy is not None, _stated),
 )

@@ -133,6 +133,12 @@ class Problem(eqx.Module):
         """Number of terms, all orders together."""
         return sum(t.coefficients.shape[-1] for t in self.terms)
 
+    @property
+    def resolution(self) -> float:
+        """Energies that differ by less than this, 1e-9 of all terms' sizes together, count as equal."""
+        sizes = [float(np.abs(terms.coefficients).sum()) for terms in self.terms]
+        return 1e-9 * (sum(sizes) + abs(float(self.offset)))
+
     def energy(self, spins: Spins) -> Energy:
         """Energy H(s) of `spins[..., N]`, shape [...], in the units of the coefficients."""
         s = self._checked_spins(spins)
@@ -236,8 +242,7 @@ def _checked_ground_state(problem: Problem, spins: Sequence[int] | ArrayLike) ->
     if spins.shape != (problem.num_spins,) or not np.isin(spins, (-1, 1)).all():
         raise InputError(f"Argument `ground_spins` must hold {problem.num_spins} spins +1 and -1, but it does not.")
     energy, stated = float(problem.energy(spins)), problem.ground_energy
-    scale = max(1.0, abs(energy), sum(float(np.abs(t.coefficients).sum()) for t in problem.terms))
-    if stated is not None and not abs(energy - stated) <= 1e-9 * scale:
+    if stated is not None and not abs(energy - stated) <= problem.resolution:
         raise InputError(
             f"Argument `ground_spins` must have the energy `ground_energy` {stated}, but their energy is {energy}."
         )
