@@ -136,13 +136,13 @@ class Comparison:
             f"{self.problem.name}: {self.problem.num_spins} spins",
             f"target {self.target:.12g} ({self.oracle})",
             "",
-            f"{'method':<11}{'steps':>8}{'s per run':>11}  {'residual per spin':<26}{'success':<22}"
+            f"{'method':<11}{'steps':>8}{'s per run':>11}  {'residual per spin':<29}{'success':<22}"
             f"{'s to solution (99 %)':<28}{'start-up s':>10}",
         ]
         for method in self.ranking():
             rung = self.best(method)
             lines.append(
-                f"{method:<11}{rung.num_steps:>8}{rung.seconds_per_run:>11.3g}  {_shown(self.residual(rung)):<26}"
+                f"{method:<11}{rung.num_steps:>8}{rung.seconds_per_run:>11.3g}  {_shown(self.residual(rung)):<29}"
                 f"{_shown(self.success(rung)):<22}{_shown(self.time_to_solution(rung)):<28}{self._startup(method):>10.1f}"
             )
         lines += ["", self.verdict]
