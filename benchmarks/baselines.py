@@ -14,7 +14,7 @@ import numpy as np
 from dwave.samplers import SimulatedAnnealingSampler
 
 import lehr
-from lehr.baseline import kernels
+from lehr.baseline import walkers
 from lehr.exact.choose import exact
 from lehr.settings import default_range
 
@@ -63,7 +63,7 @@ if find_spec("openjij"):
 
 def main() -> None:
     """Print the table."""
-    kernels.num_threads = lambda: 1  # type: ignore[assignment]
+    walkers.num_threads = lambda: 1
     problems = [
         lehr.edwards_anderson(10, seed=1),
         lehr.edwards_anderson(40, seed=1),

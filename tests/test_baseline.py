@@ -136,7 +136,7 @@ def test_the_best_state_of_a_hot_chain_is_the_ground_state_that_it_leaves():
 def test_threads_and_pauses_change_nothing(method, monkeypatch):
     options = {**QUICK, "num_steps": 1100, "num_preanneal_steps": 10} if method == "sqa" else QUICK
     expected = solve(PROBLEM, method, **options)
-    monkeypatch.setattr(kernels, "num_threads", lambda: 1)
+    monkeypatch.setattr(walkers, "num_threads", lambda: 1)
     monkeypatch.setattr(walkers.Walkers, "most_steps", 7)
     found = solve(PROBLEM, method, **options)
     np.testing.assert_array_equal(found.samples, expected.samples)

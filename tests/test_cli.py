@@ -129,6 +129,7 @@ def test_generate(call, tmp_path, arguments, expected):
         (["sk", "--size", 5, "--couplings", "pm1"], "`--couplings` must be left out for sk"),
         (["chain", "--size", 5, "--boundary", "open"], "`--boundary` must be left out for chain"),
         (["nm", "--size", 3, "--alpha", 0.5], "`--alpha` must be left out for nm"),
+        (["nm", "--size", 3, "--seed", 1], "`--seed` must be left out for nm"),
         (["sk", "--size", 99999999999], "`num_spins` must be at most 20000, so that it fits in memory"),
         (["chain", "--size", 99999999999], "`num_spins` must be at most 10000000"),
         (["ea", "--size", "4x99999999999"], "`shape[0] * shape[1]` must be at most 10000000"),

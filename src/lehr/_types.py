@@ -79,13 +79,3 @@ def bits_from_spins(spins: Spins) -> ArrayLike:
     """
     xp = namespace(spins)
     return (xp.asarray(spins) > 0).astype(xp.int8)
-
-
-def spins_from_bits(bits: ArrayLike) -> ArrayLike:
-    """Spins `s = 2 x - 1` of bits `x`, as int8.
-
-    >>> spins_from_bits(np.array([1, 0, 1]))
-    array([ 1, -1,  1], dtype=int8)
-    """
-    xp = namespace(bits)
-    return (2 * xp.asarray(bits).astype(xp.int8) - 1).astype(xp.int8)

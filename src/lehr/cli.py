@@ -79,7 +79,7 @@ def generate(
     family: Family,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; its suffix tells the format.")],
     size: Annotated[str, typer.Option(help="Number of spins, or the side(s) of a lattice: 10 or 8x12.")],
-    seed: Annotated[int, typer.Option(help="Seed of the couplings.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the couplings, 0 by default (not for nm).")] = None,
     couplings: Annotated[str | None, typer.Option(help="Law of the couplings (chain, ea).")] = None,
     boundary: Annotated[str | None, typer.Option(help="open or periodic (ea).")] = None,
     alpha: Annotated[float | None, typer.Option(help="Columns per spin of the Wishart matrix (wpe).")] = None,
@@ -98,7 +98,7 @@ def generate(
         Family.nm: (problems.newman_moore, set(), 2),
     }[family]
     shape = _shape(size)
-    choices = {"couplings": couplings, "boundary": boundary, "alpha": alpha}
+    choices = {"seed": seed, "couplings": couplings, "boundary": boundary, "alpha": alpha}
     options = {name: value for name, value in choices.items() if value is not None}
     for name in options:
         if name not in allowed:
@@ -108,7 +108,7 @@ def generate(
     if len(shape) > dimensions:
         raise InputError(f"Argument `--size` must be one number for {family.value}, but it is {size}.")
     if "seed" in allowed:
-        options["seed"] = seed
+        options.setdefault("seed", 0)
     made = function(shape[0] if len(shape) == 1 else shape, **options)
     save_problem(made, output, format)
     print(f"{made.name}: {made.num_spins} spins, {made.num_terms} terms, written to {output}", file=sys.stderr)

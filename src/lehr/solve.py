@@ -122,8 +122,11 @@ def resume(
 ) -> Result | list[Result]:
     """Go on with a run that was killed or interrupted, from its newest intact checkpoint (or from the beginning).
 
-    On the same machine and software the result is bit for bit that of an unbroken run. A run that was started with an
-    ansatz, schedule or optimiser object needs the same object again. A complete run is read, not repeated.
+    On the same machine and software the result is bit for bit that of an unbroken run. A complete run is read, not
+    repeated.
+
+    Arguments: `folder`, the `out` of `solve`; `ansatz`, `schedule`, `optimiser`: the objects that the run was started
+    with, where it was; the others as in `solve`. Returns what `solve` would have returned.
 
     Errors: `InputError` where the folder holds no run, or one of another version.
     """

@@ -8,7 +8,6 @@ number of threads nor the points at which a run is interrupted change a bit of i
 
 import inspect
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -234,8 +233,3 @@ def _exchange(spins, costs, energies, betas, first, state):
                 spins[k, i], spins[k + 1, i] = spins[k + 1, i], spins[k, i]
                 costs[k, i], costs[k + 1, i] = costs[k + 1, i], costs[k, i]
             energies[k], energies[k + 1] = energies[k + 1], energies[k]
-
-
-def num_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

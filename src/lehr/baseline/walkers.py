@@ -1,5 +1,6 @@
 """The engine of the baselines: independent reads of compiled Markov chains, spread over the processors."""
 
+import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,7 +49,7 @@ class Walkers(Engine):
 
     def __init__(self, problems: list[Problem], settings: BaselineSettings):
         self.settings = settings
-        self.device = f"{kernels.num_threads()} threads, {platform.machine()}"
+        self.device = f"{num_threads()} threads, {platform.machine()}"
         self.num_steps = settings.num_steps
         self.record_every = -(-self.num_steps // _MOST_RECORDS)
         self._tables = [tables_of(problem) for problem in problems]
@@ -56,7 +57,6 @@ class Walkers(Engine):
             self._temperature, self._field = _controls(settings.schedule(problems))
         self._ladder = settings.ladder(problems)
         self._num_spins = problems[0].num_spins
-        self._num_terms = [problem.num_terms for problem in problems]
 
     def start(self) -> Walk:
         """Random states, or those that a thermal anneal has left."""
@@ -108,7 +108,7 @@ class Walkers(Engine):
 
     def _over_reads(self, task) -> list:
         """`task(runs, first_read, tables)` of portions of the reads of every problem, on all processors, in order."""
-        reads, threads = self.settings.replicas, kernels.num_threads()
+        reads, threads = self.settings.replicas, num_threads()
         size = -(-reads // (_PORTIONS * threads))
         portions = [
             (slice(p * reads + r, p * reads + min(r + size, reads)), r, tables)
@@ -142,6 +142,11 @@ class Walkers(Engine):
             field = np.maximum(self._field[first : first + num_steps], 1e-20 * temperature)
             rings = np.minimum(-0.5 * np.log(np.tanh(field / temperature)), _MOST_RING)
         return kernels.anneal(tables, *state, 1 / temperature, rings, settings.seed, first_read, first)
+
+
+def num_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _controls(schedule: Schedule) -> tuple[Float64[np.ndarray, " steps"], Float64[np.ndarray, " steps"]]:
