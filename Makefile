@@ -21,9 +21,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
-demo: $(INSTALLED)  ## solve a 10x10 spin glass and draw what happened
+demo: $(INSTALLED)  ## solve a 10x10 spin glass, exactly and by annealing, and draw what happened
 	@rm -rf demo && mkdir demo
 	$(BIN)/lehr generate ea --size 10 --seed 3 -o demo/ea.json
+	$(BIN)/lehr exact demo/ea.json -o demo/ea.json
 	$(BIN)/lehr solve demo/ea.json --out demo/run
 	@find demo/run -name '*.png' -exec echo 'Picture: {}' \;
 
