@@ -54,6 +54,7 @@ ROOMS = [
     "ansatz/order",
     "ansatz/dissection",
     "ansatz/blocks",
+    "ansatz/affine",
     "ansatz/cells",
     "ansatz/hearing",
     "ansatz/recurrent",

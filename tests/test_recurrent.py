@@ -101,7 +101,7 @@ def elu(x):
 
 
 def affine(values, params):
-    return np.einsum("mk,kd->md", values, params["kernel"]) + params["bias"]
+    return np.einsum("mk,kd->md", values, params.kernel) + params.bias
 
 
 def reference_layer(cell, params, states, inputs):
@@ -110,12 +110,12 @@ def reference_layer(cell, params, states, inputs):
     if cell == "vanilla":
         return elu(affine(np.concatenate([h, x], 1), params))
     if cell == "tensorised":
-        tensor = params["kernel"].reshape(x.shape[1], h.shape[1], -1)
-        return elu(np.einsum("mq,qpd,mp->md", x, tensor, h) + params["bias"])
+        tensor = params.kernel.reshape(x.shape[1], h.shape[1], -1)
+        return elu(np.einsum("mq,qpd,mp->md", x, tensor, h) + params.bias)
     gates = 1 / (1 + np.exp(-affine(np.concatenate([h, x], 1), params["gates"])))
     r, z = gates[:, : h.shape[1]], gates[:, h.shape[1] :]
     new = elu(affine(np.concatenate([r * h, x], 1), params["candidate"]))
-    merged = h @ params["merge"] if len(states) > 1 else h
+    merged = h @ params["merge"].kernel if len(states) > 1 else h
     return z * merged + (1 - z) * new
 
 
@@ -282,7 +282,7 @@ def test_float32(name):
         assert ours.dtype == single.sample(jax.random.key(0), 2)[0].dtype == jnp.float32
         np.testing.assert_allclose(ours, log_prob, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(single.flip_log_ratio(states), flips, rtol=1e-4, atol=1e-4)
-        assert single.fresh_params(jax.random.key(0))["head"]["kernel"].dtype == jnp.float32
+        assert single.fresh_params(jax.random.key(0))["head"].kernel.dtype == jnp.float32
 
 
 def count_equations(jaxpr):
@@ -338,19 +338,19 @@ def test_initial_parameters():
     params = RNN2D((1, 3), cell="tensorised", hidden=d, shared=False).fresh_params(jax.random.key(1))
     layer, head = params["layers"][0], params["head"]
     bounds = [
-        (layer["kernel"], np.sqrt(6 / (2 * d**2 + 4 * d))),
-        (layer["bias"], np.sqrt(3 / d)),
-        (head["kernel"], np.sqrt(6 / (d + 2))),
-        (RNN1D(3, cell="tensorised", hidden=d).params["layers"][0]["kernel"], np.sqrt(6 / (d**2 + 2 * d))),
-        (DilatedRNN(3, hidden=d).params["layers"][1]["kernel"], np.sqrt(6 / (3 * d))),
+        (layer.kernel, np.sqrt(6 / (2 * d**2 + 4 * d))),
+        (layer.bias, np.sqrt(3 / d)),
+        (head.kernel, np.sqrt(6 / (d + 2))),
+        (RNN1D(3, cell="tensorised", hidden=d).params["layers"][0].kernel, np.sqrt(6 / (d**2 + 2 * d))),
+        (DilatedRNN(3, hidden=d).params["layers"][1].kernel, np.sqrt(6 / (3 * d))),
     ]
     for leaf, bound in bounds:
         assert leaf.dtype == jnp.float64
         assert 0.9 * bound < float(jnp.abs(leaf).max()) <= bound
         assert float(leaf.std()) == pytest.approx(bound / np.sqrt(3), rel=0.15)
-    assert not head["bias"].any()
-    assert not any(layer["bias"].any() for layer in DilatedRNN(3, hidden=d).params["layers"])
-    assert not np.array_equal(layer["kernel"][0], layer["kernel"][1])
+    assert not head.bias.any()
+    assert not any(layer.bias.any() for layer in DilatedRNN(3, hidden=d).params["layers"])
+    assert not np.array_equal(layer.kernel[0], layer.kernel[1])
     structure = jax.tree.structure(params)
     assert structure == jax.tree.structure(RNN2D((1, 3), cell="tensorised", hidden=2, shared=False).params)
 

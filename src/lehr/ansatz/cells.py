@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lehr._types import InputError, Key, matmul
+from lehr._types import InputError, Key
+from lehr.ansatz.affine import Affine
 
 Activation = Callable[[Array], Array]
 
@@ -46,12 +47,8 @@ def _glorot(shape: tuple[int, ...], fan_in: int, fan_out: int) -> Initial:
     return Initial(shape, math.sqrt(6 / (fan_in + fan_out)))
 
 
-def _dense(fan_in: int, fan_out: int) -> dict[str, Initial]:
-    return {"kernel": _glorot((fan_in, fan_out), fan_in, fan_out), "bias": Initial((fan_out,), 0.0)}
-
-
-def _affine(params: dict[str, Array], values: Float[Array, "m k"]) -> Float[Array, "m d"]:
-    return jnp.add(matmul(values, params["kernel"]), params["bias"][None])
+def _dense(fan_in: int, fan_out: int) -> Affine:
+    return Affine(Initial((fan_out,), 0.0), _glorot((fan_in, fan_out), fan_in, fan_out))
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ class Layer(abc.ABC):
     activation: Activation
 
     @abc.abstractmethod
-    def initial(self) -> dict[str, Any]:
-        """The arrays that `__call__` takes as `params`, each as an `Initial`."""
+    def initial(self) -> Any:
+        """The affine maps that `__call__` takes as `params`, each array as an `Initial`."""
 
     @abc.abstractmethod
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
@@ -79,11 +76,11 @@ class Vanilla(Layer):
     Glorot kernel, zero bias. In two dimensions W = (W_h, W_v) acts on both predecessors at once (paper B, section 2).
     """
 
-    def initial(self) -> dict[str, Any]:
+    def initial(self) -> Affine:
         return _dense(self.num_states * self.hidden + self.num_inputs, self.hidden)
 
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
-        return self.activation(_affine(params, jnp.concatenate([state, inputs], axis=1)))
+        return self.activation(params(jnp.concatenate([state, inputs], axis=1)))
 
 
 @dataclass(frozen=True)
@@ -93,16 +90,13 @@ class Tensorised(Layer):
     Glorot tensor [d, P d, 2 Q] with the fans of its last two axes times d, and a *non-zero* bias U(±sqrt(3/d)).
     """
 
-    def initial(self) -> dict[str, Any]:
+    def initial(self) -> Affine:
         d, width = self.hidden, self.num_states * self.hidden
-        return {
-            "kernel": _glorot((self.num_inputs * width, d), d * width, d * self.num_inputs),
-            "bias": _glorot((d,), d, d),
-        }
+        return Affine(_glorot((d,), d, d), _glorot((self.num_inputs * width, d), d * width, d * self.num_inputs))
 
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
         products = inputs[:, :, None] * state[:, None, :]
-        return self.activation(_affine(params, products.reshape(state.shape[0], -1)))
+        return self.activation(params(products.reshape(state.shape[0], -1)))
 
 
 @dataclass(frozen=True)
@@ -114,9 +108,9 @@ class GRU(Layer):
     Source: Cho et al., arXiv:1406.1078.
     """
 
-    def initial(self) -> dict[str, Any]:
+    def initial(self) -> dict[str, Affine]:
         d, width = self.hidden, self.num_states * self.hidden
-        merge = {"merge": _glorot((width, d), width, d)} if self.num_states > 1 else {}
+        merge = {"merge": Affine(None, _glorot((width, d), width, d))} if self.num_states > 1 else {}
         return {
             "gates": _dense(width + self.num_inputs, width + d),
             "candidate": _dense(width + self.num_inputs, d),
@@ -124,10 +118,10 @@ class GRU(Layer):
         }
 
     def __call__(self, params: Any, state: Float[Array, "m p"], inputs: Float[Array, "m k"]) -> Float[Array, "m d"]:
-        gates = jax.nn.sigmoid(_affine(params["gates"], jnp.concatenate([state, inputs], axis=1)))
+        gates = jax.nn.sigmoid(params["gates"](jnp.concatenate([state, inputs], axis=1)))
         reset, update = gates[:, : state.shape[1]], gates[:, state.shape[1] :]
-        candidate = self.activation(_affine(params["candidate"], jnp.concatenate([reset * state, inputs], axis=1)))
-        merged = state if self.num_states == 1 else matmul(state, params["merge"])
+        candidate = self.activation(params["candidate"](jnp.concatenate([reset * state, inputs], axis=1)))
+        merged = state if self.num_states == 1 else params["merge"](state)
         return update * merged + (1 - update) * candidate
 
 
@@ -178,8 +172,8 @@ class Cell:
             inputs = layer(layer_params, read, inputs)
             written.append(inputs)
             first += layer.num_states
-        kernel, bias = params["head"]["kernel"], params["head"]["bias"]
-        return jnp.stack(written), matmul(inputs, kernel[:, 0] - kernel[:, 1]) + (bias[0] - bias[1])
+        up, down = params["head"](inputs).T
+        return jnp.stack(written), up - down
 
 
 _LAYERS = {"vanilla": Vanilla, "gru": GRU, "tensorised": Tensorised}

@@ -20,6 +20,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, InputError, Key, LogProb
+from lehr.ansatz.affine import Affine
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.ansatz.cells import Cell
 from lehr.ansatz.hearing import Hearing, Sites
@@ -37,7 +38,7 @@ class Recurrent(Ansatz):
     """A recurrent network over the sites: `cell` computes, `state_slots` and `spin_slots` say from what.
 
     With a `hearing` the cell also sees the terms of its site, and the logit gets their field by a skip connection,
-    scaled by the trained `coupling_scale`, 1 at the start. The head then starts at zero, so that at first the field is
+    scaled by the trained `coupling`, 1 at the start. The head then starts at zero, so that at first the field is
     all: exact to first order at high temperature.
 
     With `shared=False` every leaf of `params` has a leading axis of N sites, in the order in which they are drawn.
@@ -104,7 +105,8 @@ def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None, *, i
     if not informed:
         return params
     head = jax.tree.map(jnp.zeros_like, params["head"])
-    return {**params, "head": head, "coupling_scale": jnp.ones(sites, head["bias"].dtype)}
+    coupling = Affine(None, jnp.ones((*sites, 1, 1), head.bias.dtype))
+    return {**params, "head": head, "coupling": coupling}
 
 
 def _dtype(params: Any) -> Any:
@@ -131,7 +133,7 @@ def _at_site(
         return cell(own, read, onehots)
     features, field = hearing.listen(site, spins)
     written, logit = cell(own, read, jnp.concatenate([onehots, features.T], axis=1))
-    return written, logit + own["coupling_scale"] * field
+    return written, logit + own["coupling"](field[:, None])[:, 0]
 
 
 # One dynamic slice for each slot instead of a gather or a scatter-add: XLA keeps them in place and runs them faster.
