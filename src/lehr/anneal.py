@@ -9,8 +9,9 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, Key
-from lehr.ansatz.base import Ansatz, check_fits
-from lehr.objective import advantages, local_values
+from lehr.ansatz.base import Ansatz, check_fits, with_params
+from lehr.objective import advantages, flipped_at_random, local_values
+from lehr.optimise import NaturalGradient
 from lehr.problem.base import Problem
 from lehr.schedule import Schedule, effective_inverse_temperature
 
@@ -73,8 +74,9 @@ class VariationalAnnealing(eqx.Module):
     learning_rate: Float[ArrayLike, ""] | None = eqx.field(
         default=1e-2, converter=lambda rate: None if rate is None else jnp.asarray(rate)
     )
-    optimiser: optax.GradientTransformation = eqx.field(static=True, default=ADAM)
+    optimiser: optax.GradientTransformation | NaturalGradient = eqx.field(static=True, default=ADAM)
     normalise: bool = eqx.field(static=True, default=True)
+    flip_probability: float = eqx.field(static=True, default=0.1)
 
     def init(self, problem: Problem, ansatz: Ansatz, key: Key) -> State:
         """The state before the first step, with new parameters for the ansatz drawn from `key`.
@@ -88,7 +90,7 @@ class VariationalAnnealing(eqx.Module):
         return State(
             problem=problem.bare(),
             ansatz=with_params(ansatz, params),
-            optimiser_state=self.optimiser.init(params),
+            optimiser_state=() if isinstance(self.optimiser, NaturalGradient) else self.optimiser.init(params),
             key=key,
             step=jnp.zeros((), int),
             best_spins=jnp.ones(problem.num_spins, dtype),
@@ -101,27 +103,38 @@ class VariationalAnnealing(eqx.Module):
         problem = state.problem
         unit = energy_unit(problem)
         beta = effective_inverse_temperature(controls, unit)
+        ansatz = state.ansatz.informed(problem, beta)
+        key = jax.random.fold_in(state.key, state.step)
 
-        def draw(params):
-            ansatz = with_params(state.ansatz, params).informed(problem, beta)
-            spins, log_prob = ansatz.sample(jax.random.fold_in(state.key, state.step), self.num_samples)
-            return log_prob, (ansatz, spins)
+        if isinstance(self.optimiser, NaturalGradient):
+            spins, log_prob = ansatz.sample(key, self.num_samples)
+            if controls.field is not None:
+                spins = flipped_at_random(jax.random.fold_in(key, 0), spins, self.flip_probability)
+                log_prob = ansatz.log_prob(spins)
+            values = local_values(problem, ansatz, spins, log_prob, controls, self.flip_probability)
+            updates, gradient_norm = self.optimiser.updates(
+                ansatz.scores(spins), beta * values.free_energy, values.weights, self.learning_rate
+            )
+            optimiser_state = state.optimiser_state
+        else:
 
-        params = state.ansatz.params
-        log_prob, score, (ansatz, spins) = jax.vjp(draw, params, has_aux=True)
-        ansatz = jax.lax.stop_gradient(ansatz)
-        values = local_values(problem, ansatz, spins, log_prob, controls)
-        (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
+            def draw(params):
+                spins, log_prob = with_params(ansatz, params).sample(key, self.num_samples)
+                return log_prob, spins
 
-        updates, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, params)
-        if self.learning_rate is not None:
-            updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
+            log_prob, score, spins = jax.vjp(draw, ansatz.params, has_aux=True)
+            values = local_values(problem, ansatz, spins, log_prob, controls)
+            (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
+            gradient_norm = optax.tree.norm(gradient)
+            updates, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, ansatz.params)
+            if self.learning_rate is not None:
+                updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
         lowest = jnp.argmin(values.energy)
         better = values.energy[lowest] < state.best_energy
-        info = _info(values, log_prob, controls, optax.tree.norm(gradient))
+        info = _info(values, log_prob, controls, gradient_norm)
         state = State(
             problem=problem,
-            ansatz=with_params(state.ansatz, optax.apply_updates(params, updates)),
+            ansatz=with_params(state.ansatz, optax.apply_updates(ansatz.params, updates)),
             optimiser_state=optimiser_state,
             key=state.key,
             step=state.step + 1,
@@ -151,21 +164,16 @@ def energy_unit(problem: Problem) -> Float[Array, ""]:
     return jnp.where(median > 0, median, 1)
 
 
-def with_params(ansatz: Ansatz, params: Any) -> Ansatz:
-    """The ansatz with other trainable parameters."""
-    return eqx.tree_at(lambda a: a.params, ansatz, params)
-
-
 def _info(values, log_prob, controls, gradient_norm) -> Info:
-    zero = jnp.zeros((), values.energy.dtype)
+    zero, weights = jnp.zeros((), values.energy.dtype), values.weights
     return Info(
         temperature=zero if controls.temperature is None else controls.temperature.astype(zero.dtype),
         field=zero if controls.field is None else controls.field.astype(zero.dtype),
-        energy_mean=values.energy.mean(),
+        energy_mean=weights @ values.energy,
         energy_min=values.energy.min(),
-        energy_std=values.energy.std(),
-        free_energy=values.free_energy.mean(),
-        free_energy_variance=values.free_energy.var(),
-        entropy=-log_prob.sum(1).mean(),
+        energy_std=jnp.sqrt(weights @ (values.energy - weights @ values.energy) ** 2),
+        free_energy=weights @ values.free_energy,
+        free_energy_variance=weights @ (values.free_energy - weights @ values.free_energy) ** 2,
+        entropy=-weights @ log_prob.sum(1),
         gradient_norm=gradient_norm,
     )

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PyTree
 
-from lehr.anneal import State, VariationalAnnealing, with_params
-from lehr.ansatz.base import Ansatz
+from lehr.anneal import State, VariationalAnnealing
+from lehr.ansatz.base import Ansatz, with_params
 from lehr.engine import Engine, Work
 from lehr.problem.base import Problem, stack
 

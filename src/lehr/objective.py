@@ -1,10 +1,11 @@
 """The objective: energy, entropy and transverse field, and the one estimator of its gradient."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lehr._types import LogProb, matmul
+from lehr._types import Key, LogProb, matmul
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.problem.base import Problem
 from lehr.schedule import Controls
@@ -16,19 +17,29 @@ class LocalValues(eqx.Module):
     `energy[M]` is H(s) without the problem's constant offset; `transverse[M]` is -Gamma sum_i sqrt(p(s^i) / p(s)), 0
     without a field; `free_energy[M]` is F_loc = H + transverse + T ln p, of which the objective is the mean;
     `site_cost[M, N]` is the causal part of F_loc (all but the transverse term), spin by spin: the energy of the terms
-    that close at the spin plus T ln p(s_i | ...).
+    that close at the spin plus T ln p(s_i | ...). `weights[M]` say how much each sample counts in a mean: 1/M where the
+    samples were drawn from p.
     """
 
     energy: Float[Array, " m"]
     transverse: Float[Array, " m"]
     free_energy: Float[Array, " m"]
     site_cost: Float[Array, "m n"]
+    weights: Float[Array, " m"]
 
 
 def local_values(
-    problem: Problem, ansatz: Ansatz, spins: Float[Array, "m n"], log_prob: LogProb, controls: Controls
+    problem: Problem,
+    ansatz: Ansatz,
+    spins: Float[Array, "m n"],
+    log_prob: LogProb,
+    controls: Controls,
+    flip_probability: float = 0.0,
 ) -> LocalValues:
     """Local energy, transverse term and free energy of samples with known log-probabilities.
+
+    With a field and a `flip_probability` mu the samples are taken as drawn from the mixture q of p and of p with one
+    random spin flipped, `q(s) / p(s) = 1 - mu + mu mean_i p(s^i) / p(s)`, and weighted by p / q, at most 1 / (1 - mu).
 
     Source: paper A, F_loc(s) = H(s) - Gamma sum_i exp((ln p(s^i) - ln p(s)) / 2) + T ln p(s).
     """
@@ -36,10 +47,22 @@ def local_values(
     energy = site_cost.sum(1)
     if controls.temperature is not None:
         site_cost = site_cost + controls.temperature * log_prob
-    transverse = jnp.zeros_like(energy)
+    transverse, ratio = jnp.zeros_like(energy), jnp.ones_like(energy)
     if controls.field is not None:
-        transverse = -controls.field * jnp.exp(ansatz.flip_log_ratio(spins) / 2).sum(1)
-    return LocalValues(energy, transverse, site_cost.sum(1) + transverse, site_cost)
+        flips = ansatz.flip_log_ratio(spins)
+        transverse = -controls.field * jnp.exp(flips / 2).sum(1)
+        if flip_probability:
+            ratio = 1 / (1 - flip_probability + flip_probability * jnp.exp(flips).mean(1))
+    return LocalValues(energy, transverse, site_cost.sum(1) + transverse, site_cost, ratio / ratio.sum())
+
+
+def flipped_at_random(key: Key, spins: Float[Array, "m n"], probability: float) -> Float[Array, "m n"]:
+    """Each sample with one random spin flipped, with this probability."""
+    num_samples, num_spins = spins.shape
+    whether, where = jax.random.split(key)
+    flip = jax.random.uniform(whether, (num_samples,)) < probability
+    site = jax.random.randint(where, (num_samples,), 0, num_spins)
+    return jnp.where(flip[:, None] & (site[:, None] == jnp.arange(num_spins)), -spins, spins)
 
 
 def closing_energy(problem: Problem, order: SiteOrder, spins: Float[Array, "m n"]) -> Float[Array, "m n"]:

@@ -15,6 +15,7 @@ from lehr.ansatz.choose import build_ansatz, kind_of
 from lehr.baseline.settings import BASELINES, BaselineSettings
 from lehr.batch import Batch
 from lehr.engine import Engine
+from lehr.optimise import NaturalGradient
 from lehr.preset import default_settings
 from lehr.preset import preset as preset_settings
 from lehr.problem.base import Problem
@@ -100,10 +101,12 @@ def _networks(
         description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
     clip = settings.max_gradient_norm
     direction = ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
+    if settings.optimiser == "natural":
+        direction = NaturalGradient()
     annealing = VariationalAnnealing(
         settings.schedule(problems) if schedule is None else schedule,
         num_samples=settings.num_samples,
-        learning_rate=settings.learning_rate if optimiser is None else None,
+        learning_rate=None if isinstance(optimiser, optax.GradientTransformation) else settings.learning_rate,
         optimiser=direction if optimiser is None else optimiser,
         normalise=settings.normalise,
     )

@@ -135,12 +135,18 @@ class Settings(RunSettings):
     num_annealing_steps: int = 950
     num_samples: int = 64
     num_final_samples: int = 1000
+    optimiser: str = "adam"
     learning_rate: float = 3e-2
     normalise: bool = True
     max_gradient_norm: float | None = None
     dtype: str = "float32"
 
-    choices: ClassVar = {**RunSettings.choices, "method": METHODS, "dtype": ("float32", "float64")}
+    choices: ClassVar = {
+        **RunSettings.choices,
+        "method": METHODS,
+        "optimiser": ("adam", "natural"),
+        "dtype": ("float32", "float64"),
+    }
     bounds: ClassVar = {**RunSettings.bounds, "num_samples": (2, MANY), "num_final_samples": (1, MANY)}
 
     def __post_init__(self):

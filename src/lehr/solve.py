@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from lehr._types import InputError
 from lehr.ansatz.base import Ansatz
+from lehr.optimise import NaturalGradient
 from lehr.plan import Plan, chosen_settings, make_plan, precision, settings_from_json
 from lehr.problem.base import Problem
 from lehr.progress import Bar, Report
@@ -50,7 +51,7 @@ def solve(
     preset: str | None = None,
     ansatz: str | Ansatz | None = None,
     schedule: Schedule | None = None,
-    optimiser: optax.GradientTransformation | None = None,
+    optimiser: str | optax.GradientTransformation | NaturalGradient | None = None,
     out: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     history_every: int = 1,
@@ -64,8 +65,8 @@ def solve(
     "vca" (temperature, the default), "vqa" (transverse field), "rvqa" (both) or "cqo" (neither), or a baseline that
     trains nothing: "sa", "sqa", "pt" or "metropolis" (settings: `lehr.baseline.settings`); `preset`: a name of
     `lehr.PRESETS`, Lehr's own settings by default; `ansatz`: a name ("auto", "linear", "rnn1d", "rnn2d", "dilated") or
-    an ansatz of your own; `schedule` and `optimiser` (a whole optax optimiser, step size included) override the
-    settings; any field of `lehr.Settings` as a keyword (`seed`, `num_steps`, `replicas`, `num_samples`, ...).
+    an ansatz of your own; `optimiser`: "adam", "natural", a `lehr.NaturalGradient` or a whole optax optimiser, step
+    size included; `schedule` overrides the settings; any field of `lehr.Settings` as a keyword (`seed`, `num_steps`, `replicas`, `num_samples`, ...).
 
     `out` is a folder for the result and for a checkpoint every `checkpoint_seconds` and at an interrupt, from which
     `lehr.resume` goes on. `history_every` thins the recorded history. `callback` gets a report after every chunk of
@@ -94,6 +95,8 @@ def solve(
         changes["method"] = method
     if isinstance(ansatz, str):
         changes["ansatz"], ansatz = ansatz, None
+    if isinstance(optimiser, str):
+        changes["optimiser"], optimiser = optimiser, None
     settings = chosen_settings(problems[0], preset, ansatz, changes)
     plan = make_plan(problems, settings, {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser})
     several = not isinstance(problem, Problem)
@@ -115,7 +118,7 @@ def resume(
     *,
     ansatz: Ansatz | None = None,
     schedule: Schedule | None = None,
-    optimiser: optax.GradientTransformation | None = None,
+    optimiser: optax.GradientTransformation | NaturalGradient | None = None,
     checkpoint_seconds: float = 60.0,
     progress: bool | None = None,
     callback: Callback | None = None,

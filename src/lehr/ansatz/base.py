@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, InputError, Key, LogProb
+from lehr.ansatz.scores import Jacobian, Scores
 from lehr.problem.base import Problem
 
 
@@ -80,10 +81,23 @@ class Ansatz(eqx.Module):
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
         """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
 
+    def scores(self, spins: Float[Array, "num_samples n"]) -> Scores:
+        """d ln p(s) / d theta of every sample; here sample by sample."""
+
+        def log_prob(params, one):
+            return with_params(self, params).log_prob(one[None]).sum()
+
+        return Jacobian(jax.vmap(jax.grad(log_prob), in_axes=(None, 0))(self.params, spins))
+
     @property
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+def with_params(ansatz: Ansatz, params: Any) -> Ansatz:
+    """The ansatz with other trainable parameters."""
+    return eqx.tree_at(lambda a: a.params, ansatz, params)
 
 
 def check_fits(ansatz: Ansatz, problem: Problem) -> None:

@@ -7,7 +7,8 @@ predecessor"), and the site drawn at position t writes the slots `1 + t L ... (t
 
 The gradient is a `jax.custom_vjp`: differentiating a scan that carries a buffer costs the whole buffer at every site,
 N^2 altogether. Here a second scan runs backwards over the stored states, repeats one cell at a time, and adds into one
-buffer of cotangents in place: cost linear in N, and nothing is kept besides the states.
+buffer of cotangents in place: cost linear in N. It keeps what each affine map took in and what came back at its output;
+the gradient is their product, one large matrix product for all sites, and so are the scores of single samples.
 """
 
 import functools
@@ -20,10 +21,11 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, InputError, Key, LogProb
-from lehr.ansatz.affine import Affine
+from lehr.ansatz.affine import Affine, Tap, is_affine
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.ansatz.cells import Cell
 from lehr.ansatz.hearing import Hearing, Sites
+from lehr.ansatz.scores import OuterProducts
 from lehr.problem.base import Problem
 
 Tables = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"], Hearing | None]
@@ -86,6 +88,13 @@ class Recurrent(Ansatz):
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
         """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
         return flip_log_ratio(self, spins)
+
+    def scores(self, spins: Float[Array, "num_samples n"]) -> OuterProducts:
+        """d ln p(s) / d theta of every sample."""
+        drawn = self._by_position(spins)
+        states, padded, _ = _forward(self.cell, self.shared, False, self.params, self._tables, drawn)
+        weights = jnp.ones_like(drawn)
+        return _outer_products(self.cell, self.shared, self.params, self._tables, states, padded, weights)
 
     @property
     def _tables(self) -> Tables:
@@ -191,28 +200,43 @@ def _scan_forward(cell, shared, draw, params, tables, feed):
 
 
 def _scan_backward(cell, shared, draw, residual, cotangent):
-    params, (state_slots, spin_slots, hearing), states, spins = residual
-    num_sites = spins.shape[0] - 1
+    params, tables, states, spins = residual
+    outer = _outer_products(cell, shared, params, tables, states, spins, cotangent[1])
+    return outer.pull(jnp.ones_like(spins[0])), None, None
 
-    def retreat(carry, site):
-        state_bars, total = carry
+
+def _outer_products(
+    cell: Cell,
+    shared: bool,
+    params: Any,
+    tables: Tables,
+    states: Float[Array, "slots m d"],
+    spins: Float[Array, "n_plus_1 m"],
+    weights: Float[Array, "n m"],
+) -> OuterProducts:
+    """The scores of the conditionals, each weighted, from the states and spins of a forward pass."""
+    num_sites, num_samples = weights.shape
+    state_slots, spin_slots, hearing = tables
+    affines, structure = jax.tree.flatten(params, is_leaf=is_affine)
+    probes = tuple(jnp.zeros((num_samples, affine.kernel.shape[-1]), spins.dtype) for affine in affines)
+
+    def retreat(state_bars, site):
         t, own, reads, sees, heard, weight = site
 
-        def replay(own, read):
-            written, logit = _at_site(cell, hearing, own, read, spins, sees, heard)
-            return written, jax.nn.log_sigmoid(spins[1 + t] * logit)
+        def replay(probes, read):
+            taps = [Tap(*pair) for pair in zip(affines if shared else own, probes, strict=True)]
+            written, logit = _at_site(cell, hearing, structure.unflatten(taps), read, spins, sees, heard)
+            return (written, jax.nn.log_sigmoid(spins[1 + t] * logit)), tuple(tap.inputs[0] for tap in taps)
 
-        _, pull = jax.vjp(replay, params if shared else own, _read(states, reads))
+        _, pull, inputs = jax.vjp(replay, probes, _read(states, reads), has_aux=True)
         written_bar = lax.dynamic_slice_in_dim(state_bars, 1 + t * cell.depth, cell.depth, axis=0)
-        own_bar, read_bar = pull((written_bar, weight))
-        state_bars = _add(state_bars, reads, read_bar)
-        return (state_bars, jax.tree.map(jnp.add, total, own_bar) if shared else None), None if shared else own_bar
+        deltas, read_bar = pull((written_bar, weight))
+        return _add(state_bars, reads, read_bar), (inputs, deltas)
 
-    start = (jnp.zeros_like(states), jax.tree.map(jnp.zeros_like, params) if shared else None)
     heard = None if hearing is None else hearing.sites
-    sites = (jnp.arange(num_sites), None if shared else params, state_slots, spin_slots, heard, cotangent[1])
-    (_, total), own_bars = lax.scan(retreat, start, sites, reverse=True)
-    return total if shared else own_bars, None, None
+    sites = (jnp.arange(num_sites), None if shared else affines, state_slots, spin_slots, heard, weights)
+    _, (inputs, deltas) = lax.scan(retreat, jnp.zeros_like(states), sites, reverse=True)
+    return OuterProducts(inputs, deltas, structure, tuple(a.bias is not None for a in affines), shared)
 
 
 _scan.defvjp(_scan_forward, _scan_backward)
