@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from enumeration import all_states, energies, mixed_problem
-from lehr import newman_moore
+from lehr import gf2, newman_moore
 from lehr._types import InputError
-from lehr.exact import enumeration, gf2, parity
+from lehr.exact import enumeration, parity
 from lehr.problem.base import Problem
 
 # Free energies per spin of the Newman-Moore model, J = 1, to ten digits: side, then temperature.

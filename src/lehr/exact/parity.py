@@ -14,8 +14,8 @@ from jaxtyping import Float, Int, Int8, UInt8
 
 from lehr._types import InputError
 from lehr.exact.enumeration import GroundStates, Temperatures, checked_temperatures, shaped_like, signed_masks
-from lehr.exact.gf2 import Echelon, combined, eliminate, solutions, unpacked
 from lehr.exact.walsh import MOST_BITS, walsh_blocks
+from lehr.gf2 import Echelon, combined, eliminate, solutions, unpacked
 from lehr.problem._arguments import checked_count, checked_seed
 from lehr.problem.base import Problem
 
