@@ -57,6 +57,7 @@ ROOMS = [
     "ansatz/dissection",
     "ansatz/blocks",
     "ansatz/cells",
+    "ansatz/products",
     "ansatz/hearing",
     "ansatz/recurrent",
     "ansatz/rnn1d",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lehr._types import ArrayLike, InputError, Key, LogProb
+from lehr._types import ArrayLike, InputError, Key, LogProb, is_traced
 from lehr.ansatz.scores import Jacobian, Scores
 from lehr.problem.base import Problem
 
@@ -110,3 +110,17 @@ def check_fits(ansatz: Ansatz, problem: Problem) -> None:
             f"Argument `ansatz` must have as many spins as the problem, {problem.num_spins}, but it has {num_sites}."
         )
     ansatz.informed(problem, jnp.ones(()))
+
+
+def check_interactions(interactions: Sequence[ArrayLike], problem: Problem) -> None:
+    """Errors: `InputError` where in `problem` others interact than the spins of these terms, indices[m, k] by order.
+
+    Of tables that are traced only the shapes are known.
+    """
+    theirs = [terms.indices for terms in problem.terms]
+    if len(theirs) != len(interactions) or not all(map(_equal_as_far_as_known, interactions, theirs)):
+        raise InputError("Argument `ansatz` must be built for the interactions of the problem, but it is not.")
+
+
+def _equal_as_far_as_known(one: ArrayLike, other: ArrayLike) -> bool:
+    return one.shape == other.shape and (is_traced(one) or is_traced(other) or np.array_equal(one, other))

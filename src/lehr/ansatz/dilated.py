@@ -82,4 +82,4 @@ class DilatedRNN(Recurrent):
         earlier = np.arange(num_spins)[:, None] - 2 ** layers[None]
         self.state_slots = np.where(earlier >= 0, 1 + earlier * depth + layers[None], 0).astype(np.int32)
         self.spin_slots = np.arange(num_spins, dtype=np.int32)[:, None]
-        self.params = fresh_params(self.cell, shared, num_spins, key, informed=problem is not None)
+        self.params = fresh_params(self.cell, shared, num_spins, key, self.hearing)

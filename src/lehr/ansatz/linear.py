@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from lehr._types import ArrayLike, InputError, Key, LogProb, is_traced
-from lehr.ansatz.base import Ansatz, SiteOrder
+from lehr._types import ArrayLike, Key, LogProb
+from lehr.ansatz.base import Ansatz, SiteOrder, check_interactions
 from lehr.ansatz.blocks import Bucket, block_layout
 from lehr.ansatz.dissection import conditioning_sets, nested_dissection
 from lehr.problem.base import Problem, Terms
@@ -89,9 +89,7 @@ class Linear(Ansatz):
 
         Errors: `InputError` where other spins interact than in the problem it was built for.
         """
-        mine, theirs = ([terms.indices for terms in owner.terms] for owner in (self, problem))
-        if len(mine) != len(theirs) or not all(map(_equal_as_far_as_known, mine, theirs)):
-            raise InputError("Argument `ansatz` must be built for the interactions of the problem, but it is not.")
+        check_interactions([terms.indices for terms in self.terms], problem)
         return eqx.tree_at(lambda a: (a.terms, a.inverse_temperature), self, (problem.terms, inverse_temperature))
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
@@ -140,11 +138,6 @@ class Linear(Ansatz):
     def _closing_coefficients(self) -> tuple[Float[Array, " _"], ...]:
         """Coefficients of the terms of order three and more, by order."""
         return tuple(_padded(terms, jnp.result_type(self.params.bias)) for terms in self.terms if terms.order > 2)
-
-
-def _equal_as_far_as_known(one: ArrayLike, other: ArrayLike) -> bool:
-    """Equality of tables; of those that are traced only the shapes are known."""
-    return one.shape == other.shape and (is_traced(one) or is_traced(other) or np.array_equal(one, other))
 
 
 def _padded(terms: Terms, dtype) -> Float[Array, " m1"]:

@@ -24,7 +24,8 @@ from lehr._types import ArrayLike, InputError, Key, LogProb
 from lehr.ansatz.affine import Affine, Tap, is_affine
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.ansatz.cells import Cell
-from lehr.ansatz.hearing import Hearing, Sites
+from lehr.ansatz.hearing import Hearing
+from lehr.ansatz.products import Sites
 from lehr.ansatz.scores import OuterProducts
 from lehr.problem.base import Problem
 
@@ -39,9 +40,9 @@ FLIP_BLOCKS = 8
 class Recurrent(Ansatz):
     """A recurrent network over the sites: `cell` computes, `state_slots` and `spin_slots` say from what.
 
-    With a `hearing` the cell also sees the terms of its site, and the logit gets their field by a skip connection,
-    scaled by the trained `coupling`, 1 at the start. The head then starts at zero, so that at first the field is
-    all: exact to first order at high temperature.
+    With a `hearing` the cell also sees the terms of its site and their products, and the logit gets their fields by a
+    skip connection, each kind scaled by its entry of the trained `coupling`, 1 at the start. The head then starts at
+    zero, so that at first the fields are all: exact to second order at high temperature.
 
     With `shared=False` every leaf of `params` has a leading axis of N sites, in the order in which they are drawn.
     """
@@ -56,7 +57,7 @@ class Recurrent(Ansatz):
 
     def fresh_params(self, key: Key) -> Any:
         """New random parameters in JAX's current default precision; `params` has the same structure."""
-        return fresh_params(self.cell, self.shared, self.order.sites.shape[-1], key, informed=self.hearing is not None)
+        return fresh_params(self.cell, self.shared, self.order.sites.shape[-1], key, self.hearing)
 
     def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Recurrent":
         """The ansatz with the coefficients of `problem` and `beta` in its hearing; itself where it has none.
@@ -107,14 +108,14 @@ class Recurrent(Ansatz):
         return jnp.asarray(spins, _dtype(self.params)).T[self.order.sites]
 
 
-def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None, *, informed: bool = False) -> Any:
+def fresh_params(cell: Cell, shared: bool, num_sites: int, key: Key | None, hearing: Hearing | None) -> Any:
     """Random parameters of `cell`: one set if `shared`, else one for each site on a leading axis."""
     sites = () if shared else (num_sites,)
     params = cell.init(jax.random.key(0) if key is None else key, sites)
-    if not informed:
+    if hearing is None:
         return params
     head = jax.tree.map(jnp.zeros_like, params["head"])
-    coupling = Affine(None, jnp.ones((*sites, 1, 1), head.bias.dtype))
+    coupling = Affine(None, jnp.ones((*sites, len(hearing.kinds), 1), head.bias.dtype))
     return {**params, "head": head, "coupling": coupling}
 
 
@@ -134,15 +135,15 @@ def _at_site(
     read: Float[Array, "p m d"],
     spins: Float[Array, "slots m"],
     sees: Int[Array, " q"],
-    site: Sites | None,
+    site: tuple[Sites, ...] | None,
 ) -> tuple[Float[Array, "l m d"], Float[Array, " m"]]:
     """The states that a site writes, and the logit of its spin."""
     onehots = jnp.concatenate(list(_onehot(spins[sees])), axis=1)
     if hearing is None or site is None:
         return cell(own, read, onehots)
-    features, field = hearing.listen(site, spins)
+    features, fields = hearing.listen(site, spins)
     written, logit = cell(own, read, jnp.concatenate([onehots, features.T], axis=1))
-    return written, logit + own["coupling"](field[:, None])[:, 0]
+    return written, logit + own["coupling"](fields.T)[:, 0]
 
 
 # One dynamic slice for each slot instead of a gather or a scatter-add: XLA keeps them in place and runs them faster.

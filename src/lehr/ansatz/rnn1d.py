@@ -65,4 +65,4 @@ class RNN1D(Recurrent):
         self.shared = shared
         # The predecessor of position t is t - 1, in slot t; position 0 reads slot 0.
         self.state_slots = self.spin_slots = np.arange(num_spins, dtype=np.int32)[:, None]
-        self.params = fresh_params(self.cell, shared, num_spins, key, informed=problem is not None)
+        self.params = fresh_params(self.cell, shared, num_spins, key, self.hearing)

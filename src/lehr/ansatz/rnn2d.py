@@ -72,7 +72,7 @@ class RNN2D(Recurrent):
         )
         self.shared = shared
         self.state_slots = self.spin_slots = earlier_neighbours(self.order, shape)
-        self.params = fresh_params(self.cell, shared, num_spins, key, informed=problem is not None)
+        self.params = fresh_params(self.cell, shared, num_spins, key, self.hearing)
 
 
 def _order(shape: tuple[int, int], order: str | Sequence[int] | ArrayLike) -> SiteOrder:
