@@ -332,3 +332,23 @@ def test_instances_side_by_side_hear_their_own_couplings():
     options = {"ansatz": "rnn1d", "temperature": (2.0, 0.2), "num_steps": 5, "num_final_samples": 10, "seed": 2}
     together, alone = solve(problems, **options)[1], solve(problems[1], **options)
     np.testing.assert_allclose(together.history["free_energy"], alone.history["free_energy"], rtol=1e-4)
+
+
+def triangles(shape, sign):
+    """Newman-Moore triangles (x, y), (x + sign, y), (x, y + sign) on the torus."""
+    site = np.arange(np.prod(shape)).reshape(shape)
+    corners = np.stack([site, np.roll(site, -sign, 0), np.roll(site, -sign, 1)], -1).reshape(-1, 3)
+    return Problem(site.size, [(corners, np.full(site.size, 0.5))], lattice=Lattice(shape, "periodic"))
+
+
+@pytest.mark.parametrize(("shape", "most"), [((5, 5), 20), ((3, 4), 9), ((4, 3), 9)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_order_is_turned_so_that_terms_close(shape, most, sign):
+    """All rows but the first, or all columns but one: no zigzag is better, and the plain one is where it is as good."""
+    problem = triangles(shape, sign)
+    ansatz = build_ansatz(problem, "rnn2d", {"hidden": 2})[0]
+    assert ansatz.hearing.sites[0].closing.any(1).sum() == most
+    plain = RNN2D(shape, problem=problem, order="zigzag", hidden=2)
+    as_good = plain.hearing.sites[0].closing.any(1).sum() == most
+    assert np.array_equal(ansatz.order.sites, plain.order.sites) == as_good
+    assert RNN2D(shape, hidden=2).order.sites.tolist() == plain.order.sites.tolist()

@@ -12,7 +12,7 @@ from lehr._types import ArrayLike, InputError, Key
 from lehr.ansatz.base import SiteOrder
 from lehr.ansatz.cells import Activation, Cell, make_cell
 from lehr.ansatz.hearing import Hearing, hear
-from lehr.ansatz.order import earlier_neighbours, given, raster, zigzag
+from lehr.ansatz.order import closing_zigzag, earlier_neighbours, given, raster, zigzag
 from lehr.ansatz.recurrent import Recurrent, fresh_params
 from lehr.problem.base import Problem
 
@@ -43,7 +43,7 @@ class RNN2D(Recurrent):
         hidden: int = 40,
         shared: bool = True,
         activation: Activation | str = jax.nn.elu,
-        order: str | Sequence[int] | ArrayLike = "zigzag",
+        order: str | Sequence[int] | ArrayLike = "auto",
         problem: Problem | None = None,
         key: Key | None = None,
     ):
@@ -52,8 +52,9 @@ class RNN2D(Recurrent):
         Arguments: `shape` (Lx, Ly), where spin `x * Ly + y` sits at (x, y) and x counts the rows; `cell` "vanilla",
         "gru" or "tensorised"; `hidden` the width d of the states; `shared` whether all sites have the same parameters;
         `activation` f of the cell; `order` "raster", "zigzag" or the spin drawn at each position (then, of two
-        neighbours along an axis, the one drawn last is read); `problem` whose terms the sites hear (default: none, as
-        in the papers); `key` of the parameters (default: `jax.random.key(0)`).
+        neighbours along an axis, the one drawn last is read), by default zigzag, turned so that most sites close terms
+        of the problem; `problem` whose terms the sites hear (default: none, as in the papers); `key` of the parameters
+        (default: `jax.random.key(0)`).
         Errors: `InputError` for a value out of range, an unknown cell or an unknown order.
 
         >>> RNN2D((16, 16), hidden=40).num_parameters
@@ -64,7 +65,7 @@ class RNN2D(Recurrent):
         if len(shape) != 2 or min(shape) < 1:
             raise InputError(f"Argument `shape` must be two positive integers (Lx, Ly), but it is {shape}.")
         num_spins = int(np.prod(shape))
-        self.order = _order(shape, order)
+        self.order = _order(shape, order, problem)
         self.hearing = None if problem is None else hear(problem, self.order)
         num_features = 0 if self.hearing is None else self.hearing.num_features
         self.cell = make_cell(
@@ -75,9 +76,13 @@ class RNN2D(Recurrent):
         self.params = fresh_params(self.cell, shared, num_spins, key, self.hearing)
 
 
-def _order(shape: tuple[int, int], order: str | Sequence[int] | ArrayLike) -> SiteOrder:
+def _order(shape: tuple[int, int], order: str | Sequence[int] | ArrayLike, problem: Problem | None) -> SiteOrder:
     if not isinstance(order, str):
         return given(int(np.prod(shape)), order)
-    if order not in ("raster", "zigzag"):
-        raise InputError(f"Argument `order` must be raster, zigzag or a permutation of the spins, but it is {order!r}.")
+    if order not in ("auto", "raster", "zigzag"):
+        raise InputError(
+            f"Argument `order` must be auto, raster, zigzag or a permutation of the spins, but it is {order!r}."
+        )
+    if order == "auto" and problem is not None:
+        return closing_zigzag(problem, shape)
     return raster(shape) if order == "raster" else zigzag(shape)
