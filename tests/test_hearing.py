@@ -142,7 +142,7 @@ def test_the_start_is_exact_to_second_order_at_high_temperature(seed):
     """Every conditional logit, against enumeration; without the pairs it is exact to first order only."""
     problem, order = random_problem(seed)
     ansatz, states = RNN1D(7, order=order, problem=problem, hidden=3), all_states(7)
-    alone = eqx.tree_at(lambda a: a.params["coupling_scale"], ansatz, jnp.eye(1, len(ansatz.hearing.kinds))[0])
+    alone = eqx.tree_at(lambda a: a.params["coupling"].kernel, ansatz, jnp.eye(1, len(ansatz.hearing.kinds)).T)
 
     def error(ansatz, beta):
         log_prob = np.asarray(ansatz.informed(problem, jnp.asarray(beta)).log_prob(jnp.asarray(states)))
@@ -171,7 +171,7 @@ def test_newman_moore_samples_all_ground_states_before_any_training():
     assert (spins[:, :7].prod(1) == -1).all()  # the product of the last row's terms
     assert (problem.energy(spins) == problem.ground_energy).mean() > 0.99
     assert len(np.unique(spins, axis=0)) == 64
-    deaf = eqx.tree_at(lambda a: a.params["coupling_scale"], ansatz, jnp.array([1.0, 1.0, 0.0]))
+    deaf = eqx.tree_at(lambda a: a.params["coupling"].kernel, ansatz, jnp.array([[1.0], [1.0], [0.0]]))
     spins = np.asarray(deaf.informed(problem, jnp.asarray(20.0)).sample(jax.random.key(0), 600)[0])
     assert 0.4 < (problem.energy(spins) == problem.ground_energy).mean() < 0.6
 

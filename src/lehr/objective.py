@@ -62,7 +62,7 @@ def flipped_at_random(key: Key, spins: Float[Array, "m n"], probability: float) 
     whether, where = jax.random.split(key)
     flip = jax.random.uniform(whether, (num_samples,)) < probability
     site = jax.random.randint(where, (num_samples,), 0, num_spins)
-    return jnp.where(flip[:, None] & (site[:, None] == jnp.arange(num_spins)), -spins, spins)
+    return jnp.where(flip[:, None] & (site[:, None] == jnp.arange(num_spins)[None]), -spins, spins)
 
 
 def closing_energy(problem: Problem, order: SiteOrder, spins: Float[Array, "m n"]) -> Float[Array, "m n"]:

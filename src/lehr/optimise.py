@@ -51,7 +51,7 @@ class NaturalGradient(eqx.Module):
         root = jnp.sqrt(weights)
         gram = scores.gram()
         row = matmul(gram, weights)
-        gram = root[:, None] * root * (gram - row[:, None] - row + weights @ row)
+        gram = root[:, None] * root[None] * (gram - row[:, None] - row[None] + weights @ row)
         centred = target - weights @ target
         gradient_norm = jnp.sqrt(jnp.maximum(root * centred @ matmul(gram, root * centred), 0))
         reach = self.clip * jnp.sqrt(weights @ centred**2)

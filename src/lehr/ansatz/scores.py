@@ -75,7 +75,7 @@ class OuterProducts(Scores):
 
     def pull(self, weights: Float[Array, " m"]) -> Any:
         """O^T weights, a pytree like the parameters."""
-        weighted = tuple(deltas * weights[:, None] for deltas in self.deltas)
+        weighted = tuple(deltas * weights[None, :, None] for deltas in self.deltas)
         return eqx.tree_at(lambda s: s.deltas, self, weighted)._summed("" if self.shared else "t")
 
     def _summed(self, kept: str) -> Any:
