@@ -66,6 +66,7 @@ def test_a_tree_of_many_spins():
 
 def test_what_it_does_not_apply_to():
     assert decomposition.treewidth(lehr.edwards_anderson(5, seed=1)) == 5
+    assert decomposition.treewidth(Problem.from_terms(3, {(0,): 1.0, (2,): 1.0})) == 0
     for wrong in (mixed_problem(8), lehr.newman_moore(3), lehr.sherrington_kirkpatrick(60, seed=1)):
         assert not decomposition.applies(wrong)
         with pytest.raises(InputError, match="treewidth"):

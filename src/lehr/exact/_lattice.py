@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from lehr._types import InputError
 from lehr.problem.base import Problem
 
 
@@ -50,6 +51,23 @@ def grid(problem: Problem) -> Grid | None:
         elif terms.order != 2 or not _place(down, right, indices, coefficients):
             return None
     return Grid(down, right, field)
+
+
+def open_grid(problem: Problem) -> Grid | None:
+    """The grid of a problem with open boundaries and no fields; None where it has no such grid."""
+    glass = grid(problem)
+    return None if glass is None or any(glass.wraps) or glass.field.any() else glass
+
+
+def required_open_grid(problem: Problem) -> Grid:
+    """As `open_grid`. Errors: `InputError` where there is none."""
+    glass = open_grid(problem)
+    if glass is None:
+        raise InputError(
+            "Argument `problem` must have couplings of neighbours on a grid with open boundaries and nothing else, "
+            f"but {problem.name} has other terms or no such grid."
+        )
+    return glass
 
 
 def _place(down: np.ndarray, right: np.ndarray, indices: np.ndarray, coefficients: np.ndarray) -> bool:

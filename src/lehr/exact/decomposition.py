@@ -1,5 +1,7 @@
 """Pairwise problems on sparse graphs of any shape: exact elimination of one spin after another."""
 
+from typing import Any, NamedTuple
+
 import dimod
 import networkx as nx
 import numpy as np
@@ -26,17 +28,8 @@ def treewidth(problem: Problem) -> int | None:
     >>> treewidth(lehr.random_chain(50, seed=1)), treewidth(lehr.sherrington_kirkpatrick(40, seed=1))
     (1, None)
     """
-    if problem.offset.ndim or any(t.order > 2 and t.coefficients.any() for t in problem.terms):
-        return None
-    model, _ = _model(problem)
-    graph = nx.Graph(list(model.quadratic))
-    if not graph.number_of_edges():
-        return 0
-    # Cheap, and decides the dense graphs on which the heuristic is slow: a core of minimum degree k has treewidth k.
-    if max(nx.core_number(graph).values()) > MOST_WIDTH:
-        return None
-    width = int(min_fill_heuristic(model)[0])
-    return width if width <= MOST_WIDTH else None
+    elimination = _elimination(problem)
+    return None if elimination is None else elimination.width
 
 
 def applies(problem: Problem) -> bool:
@@ -62,10 +55,10 @@ def ground_state(problem: Problem) -> tuple[float, Int8[np.ndarray, " num_spins"
     >>> round(energy / 100, 10), spins.shape
     (-0.7865040168, (100,))
     """
-    model, _ = _required(problem)
+    model, order, _, _ = _required(problem)
     spins = np.ones(problem.num_spins, np.int8)
-    if model.num_variables:
-        found = TreeDecompositionSolver().sample(model)
+    if order:
+        found = TreeDecompositionSolver().sample(model, elimination_order=order)
         spins[np.array(list(found.variables))] = np.asarray(found.record.sample)[0]
     return float(problem.energy(spins)), spins
 
@@ -88,13 +81,38 @@ def free_energy(problem: Problem, temperature: Temperatures) -> float | Float[np
     -1.0024567296
     """
     temperatures = checked_temperatures(temperature)
-    model, scale = _required(problem)
-    free = np.log(2) * (problem.num_spins - model.num_variables)
+    model, order, _, scale = _required(problem)
+    free = np.log(2) * (problem.num_spins - len(order))
+    options = {"elimination_order": order, "num_reads": 1, "marginals": False, "seed": 0}
     values = []
     for t in temperatures:
-        drawn = TreeDecompositionSampler().sample(model, num_reads=1, beta=scale / t, marginals=False, seed=0)
+        drawn = TreeDecompositionSampler().sample(model, beta=scale / t, **options)
         values.append(-t * (free + drawn.info["log_partition_function"]))
     return shaped_like(temperature, np.array(values) + float(problem.offset))
+
+
+class _Elimination(NamedTuple):
+    """The terms in units of `scale`, and the order in which their spins are eliminated, with its width."""
+
+    model: dimod.BinaryQuadraticModel
+    order: list[Any]
+    width: int
+    scale: float
+
+
+def _elimination(problem: Problem) -> _Elimination | None:
+    """None for terms of more than two spins, and where the width would exceed `MOST_WIDTH`."""
+    if problem.offset.ndim or any(t.order > 2 and t.coefficients.any() for t in problem.terms):
+        return None
+    model, scale = _model(problem)
+    # Cheap, and decides the dense graphs on which the heuristic is slow: a core of minimum degree k has treewidth k.
+    cores = nx.core_number(nx.Graph(list(model.quadratic)))
+    if max(cores.values(), default=0) > MOST_WIDTH:
+        return None
+    width, order = min_fill_heuristic(model)
+    if not cores:
+        width = 0  # of spins without couplings, which the heuristic counts as coupled
+    return _Elimination(model, order, int(width), scale) if width <= MOST_WIDTH else None
 
 
 def _model(problem: Problem) -> tuple[dimod.BinaryQuadraticModel, float]:
@@ -115,10 +133,11 @@ def _model(problem: Problem) -> tuple[dimod.BinaryQuadraticModel, float]:
     return model, scale
 
 
-def _required(problem: Problem) -> tuple[dimod.BinaryQuadraticModel, float]:
-    if not applies(problem):
+def _required(problem: Problem) -> _Elimination:
+    elimination = _elimination(problem)
+    if elimination is None:
         raise InputError(
             "Argument `problem` must have fields and couplings of pairs only, on a graph of treewidth at most "
             f"{MOST_WIDTH}, but {problem.name} is not such a problem."
         )
-    return _model(problem)
+    return elimination

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from lehr._types import InputError
 from lehr.exact import matching
-from lehr.exact._lattice import Grid, grid
+from lehr.exact._lattice import Grid, required_open_grid
 from lehr.exact.enumeration import Temperatures, checked_temperatures, shaped_like
 from lehr.problem.base import Problem
 
@@ -48,13 +48,7 @@ def free_energy(problem: Problem, temperature: Temperatures) -> float | Float[np
     >>> round(free_energy(lehr.edwards_anderson(10, seed=1), 1.0) / 100, 12)
     -1.002456729552
     """
-    if not applies(problem):
-        raise InputError(
-            "Argument `problem` must have couplings of neighbours on a grid with open boundaries and nothing else, "
-            f"but {problem.name} has other terms or no such grid."
-        )
-    glass = grid(problem)
-    assert glass is not None
+    glass = required_open_grid(problem)
     bonds = np.abs(np.concatenate([glass.down[:-1].ravel(), glass.right[:, :-1].ravel()]))
     strongest = bonds.max(initial=0)
     values = []

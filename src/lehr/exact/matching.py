@@ -7,8 +7,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from jaxtyping import Bool, Float, Int, Int8
 
-from lehr._types import InputError
-from lehr.exact._lattice import Grid, grid
+from lehr.exact._lattice import Grid, open_grid, required_open_grid
 from lehr.exact._pairing import Pairs, best_pairing
 from lehr.problem.base import Problem
 
@@ -24,8 +23,7 @@ def applies(problem: Problem) -> bool:
     >>> applies(lehr.edwards_anderson(4, seed=1)), applies(lehr.edwards_anderson(4, boundary="periodic", seed=1))
     (True, False)
     """
-    glass = grid(problem)
-    return glass is not None and not any(glass.wraps) and not glass.field.any()
+    return open_grid(problem) is not None
 
 
 def ground_state(problem: Problem) -> tuple[float, Int8[np.ndarray, " num_spins"]]:
@@ -53,12 +51,7 @@ def ground_state(problem: Problem) -> tuple[float, Int8[np.ndarray, " num_spins"
     >>> round(energy / 100, 10), spins.shape
     (-0.7865040168, (100,))
     """
-    glass = grid(problem)
-    if glass is None or any(glass.wraps) or glass.field.any():
-        raise InputError(
-            "Argument `problem` must have couplings of neighbours on a grid with open boundaries and nothing else, "
-            f"but {problem.name} has other terms or no such grid."
-        )
+    glass = required_open_grid(problem)
     dual = _dual(glass)
     frustrated = np.zeros(dual.outside + 1, np.int64)
     np.add.at(frustrated, dual.faces, (dual.coupling > 0)[:, None])
