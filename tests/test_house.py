@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,11 @@ def test_few_public_names_and_all_of_them_exist():
     assert len(names) <= MOST_PUBLIC_NAMES
     assert len(set(names)) == len(names)
     assert all(hasattr(lehr, name) for name in names)
+
+
+def test_nothing_is_loaded_before_it_is_used():
+    """Parts of SciPy, the kernels' compiler and the plots take seconds, and few runs need them."""
+    code = "import lehr, sys; print({'.'.join(name.split('.')[:2]) for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in ("scipy.sparse", "scipy.linalg", "scipy.special", "scipy.optimize", "numba", "matplotlib"):
+        assert f"'{name}'" not in loaded, f"import {name} where it is used"

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Float64
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from lehr._types import InputError
 from lehr.states import checked_states, grouped
@@ -87,7 +87,7 @@ def typical(values: ArrayLike, *, floor: float = 0.0, confidence: float = 0.95) 
     middle = float(np.exp(logs.mean()))
     if len(logs) == 1:
         return Interval(middle, 0.0, math.inf)
-    error = logs.std(ddof=1) / math.sqrt(len(logs)) * stdtrit(len(logs) - 1, (1 + confidence) / 2)
+    error = logs.std(ddof=1) / math.sqrt(len(logs)) * scipy.special.stdtrit(len(logs) - 1, (1 + confidence) / 2)
     return Interval(middle, float(np.exp(logs.mean() - error)), float(np.exp(logs.mean() + error)))
 
 
@@ -106,7 +106,7 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
         raise InputError(
             f"Argument `successes` must lie between 0 and `trials`, at least 1, but they are {successes} and {trials}."
         )
-    share, square = successes / trials, float(ndtri((1 + confidence) / 2)) ** 2 / trials
+    share, square = successes / trials, float(scipy.special.ndtri((1 + confidence) / 2)) ** 2 / trials
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     # Without a success the low end is 0 to the last bit; with nothing else the high one is 1 up to rounding.

@@ -10,8 +10,7 @@ guarantee: on 40x40 spin glasses, eight of them miss the optimum now and then.
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import scipy  # whose `optimize` takes long to import, and is only when it is used
-import scipy.sparse
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Bool, Float, Int
 from rustworkx import PyGraph, max_weight_matching
 
@@ -108,7 +107,7 @@ class _Graph:
         np.maximum.at(raised := np.zeros(self.size), self.pairs[:, 0], missing)
         return duals[: self.size] + raised, float(limits @ duals + raised.sum())
 
-    def _inequalities(self) -> tuple[scipy.sparse.csr_array, Float[np.ndarray, " rows"]]:
+    def _inequalities(self) -> tuple["scipy.sparse.csr_array", Float[np.ndarray, " rows"]]:
         """Each point is in at most one pair, and an odd set of k points holds at most (k - 1) / 2 pairs."""
         count = len(self.gains)
         ends = (self.pairs.T.ravel(), np.tile(np.arange(count), 2))

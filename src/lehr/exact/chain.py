@@ -1,7 +1,7 @@
 """Open chains of any length: classical thermodynamics in closed form, the transverse field by free fermions."""
 
 import numpy as np
-import scipy.linalg
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Float, Int8
 
 from lehr._types import InputError

@@ -3,8 +3,7 @@
 from typing import Any
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Float
 
 from lehr._types import InputError
@@ -86,7 +85,7 @@ def _log_root(glass: Grid, temperature: float) -> tuple[float, float]:
     return float(np.log(np.abs(factors.U.diagonal())).sum() / 2), float(norm) * float(np.finfo(float).eps)
 
 
-def _step_matrix(glass: Grid, temperature: float) -> scipy.sparse.csc_array:
+def _step_matrix(glass: Grid, temperature: float) -> "scipy.sparse.csc_array":
     """W over the directed bonds that have a coupling."""
     rows, columns = glass.down.shape
     coupling = np.zeros((rows, columns, 4))

@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Bool, Float, Int, Int8
 
 from lehr.exact._lattice import Grid, open_grid, required_open_grid
@@ -105,7 +104,7 @@ class _Plaquettes:
         self.exit = exits[where]
         self.reach, self.known, self.distances = -1.0, np.empty((0, 2), np.int64), np.empty(0)
 
-    def _graph(self, bonds: Int[np.ndarray, " kept"]) -> scipy.sparse.csr_array:
+    def _graph(self, bonds: Int[np.ndarray, " kept"]) -> "scipy.sparse.csr_array":
         size = self.dual.outside + 1
         return scipy.sparse.csr_array(
             (np.abs(self.dual.coupling[bonds]), tuple(self.dual.faces[bonds].T)), (size, size)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Float
-from scipy.linalg import eigh_tridiagonal
 
 from lehr._types import InputError
 from lehr.exact.enumeration import DEGENERATE, shaped_like, spectrum, spins_of
@@ -176,7 +176,7 @@ def _lanczos(hamiltonian: Callable[[Vector], Vector], uniform: Vector) -> tuple[
         diagonal.append(alpha)
         scale = max(map(abs, diagonal)) + max(off_diagonal, default=0.0)
         if step % 8 == 0 or step == _MOST_STEPS or beta <= 1e-14 * scale:
-            values, vectors = eigh_tridiagonal(diagonal, off_diagonal, select="i", select_range=(0, 0))
+            values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, off_diagonal, select="i", select_range=(0, 0))
             lowest, mixture = float(values[0]), vectors[:, 0]
             residual = beta * abs(mixture[-1])
             if residual <= 1e-13 * scale or step == _MOST_STEPS:

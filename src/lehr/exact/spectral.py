@@ -1,8 +1,8 @@
 """A certificate of pairwise problems: one eigenvalue bounds the energies of all states from below."""
 
 import numpy as np
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Float
-from scipy.linalg import eigh
 
 from lehr._types import InputError, Spins
 from lehr.problem.base import Problem
@@ -45,7 +45,7 @@ def lower_bound(problem: Problem, spins: Spins) -> float:
     -2.5
     """
     curvature = _curvature(problem, spins)
-    lowest = float(eigh(curvature, eigvals_only=True, subset_by_index=[0, 0])[0])
+    lowest = float(scipy.linalg.eigh(curvature, eigvals_only=True, subset_by_index=[0, 0])[0])
     return float(problem.energy(np.asarray(spins))) + len(curvature) / 2 * min(0.0, lowest)
 
 
@@ -70,7 +70,7 @@ def certifies(problem: Problem, spins: Spins) -> bool:
     (True, False)
     """
     curvature = _curvature(problem, spins)
-    lowest = float(eigh(curvature, eigvals_only=True, subset_by_index=[0, 0])[0])
+    lowest = float(scipy.linalg.eigh(curvature, eigvals_only=True, subset_by_index=[0, 0])[0])
     rounding = 2 * len(curvature) * np.finfo(np.float64).eps * float(np.abs(curvature).sum(axis=1).max())
     return bool(lowest >= -rounding)
 

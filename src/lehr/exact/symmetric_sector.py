@@ -4,8 +4,8 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # whose parts are loaded when they are first used
 from jaxtyping import Int
-from scipy import sparse
 
 from lehr._types import InputError
 from lehr.exact.walsh import MOST_BITS
@@ -24,7 +24,7 @@ class SymmetricSector(NamedTuple):
 
     states: Int[np.ndarray, " orbits"]
     sizes: Int[np.ndarray, " orbits"]
-    flips: sparse.csr_matrix
+    flips: "scipy.sparse.csr_matrix"
 
 
 def lattice_symmetries(problem: Problem) -> Permutations:
@@ -120,7 +120,7 @@ def symmetric_sector(num_spins: int, permutations: Permutations) -> SymmetricSec
         targets[:, spin] = np.searchsorted(states, lowest)
         weights[:, spin] = np.sqrt(sizes / sizes[targets[:, spin]])
     starts = np.arange(0, targets.size + 1, num_spins)
-    flips = sparse.csr_matrix((weights.ravel(), targets.ravel(), starts), shape=(len(states),) * 2)
+    flips = scipy.sparse.csr_matrix((weights.ravel(), targets.ravel(), starts), shape=(len(states),) * 2)
     return SymmetricSector(states.astype(np.int64), sizes, flips)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy  # whose parts are loaded when they are first used
 
 from lehr._types import InputError
 from lehr.problem.base import Problem
