@@ -155,6 +155,17 @@ def test_success_does_not_depend_on_the_unit_of_energy():
         assert Comparison(problem, -4 * unit, "arithmetic", (rung,)).hits(rung) == 2
 
 
+def test_open_symbols_do_not_depend_on_the_unit_of_energy():
+    for unit in (1e-13, 1.0, 1e13):
+        problem = Problem.from_terms(4, {(i,): unit for i in range(4)})
+        energies = (-4 * unit, -4 * unit * (1 - 1e-13)), (-4 * unit, -2 * unit)
+        rungs = tuple(Rung("sa", 8, seconds, 0.0, ends) for seconds, ends in zip((1.0, 2.0), energies, strict=True))
+        axes = plot_comparison(Comparison(problem, -4 * unit, "arithmetic", rungs))
+        (open_points,) = (line.get_xdata() for line in axes.lines if line.get_markerfacecolor() == "white")
+        assert list(open_points) == [0.5]
+        plt.close(axes.figure)
+
+
 @pytest.mark.parametrize("content", ["{}", '{"spec": 1}', "rubbish"])
 def test_damaged_folders_are_one_clear_line(content, tmp_path):
     (tmp_path / "comparison.json").write_text(content)

@@ -118,18 +118,18 @@ def plot_comparison(comparison: Comparison, axes: Axes | None = None) -> Axes:
     """
     axes = axes or plt.figure(figsize=(7, 5), layout="constrained").add_subplot()
     intervals = {rung: comparison.residual(rung) for rung in comparison.rungs}
-    resolution = 1e-12 * max(1.0, abs(comparison.target))
-    positive = [interval.value for interval in intervals.values() if interval.value > resolution]
+    all_met = {rung: comparison.hits(rung) == len(rung.energies) for rung in comparison.rungs}
+    positive = [interval.value for rung, interval in intervals.items() if not all_met[rung]]
     floor = 10.0 ** np.floor(np.log10(min(positive, default=1e-3)) - 0.5)
     for number, method in enumerate(comparison.methods):
         rungs = comparison.of(method)
         times = np.array([rung.seconds_per_run for rung in rungs])
         values, low, high = np.array([intervals[rung] for rung in rungs]).T
-        shown = np.maximum(values, floor)
+        exact = np.array([all_met[rung] for rung in rungs])
+        shown = np.where(exact, floor, values)
         colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
         bars = [shown - np.clip(low, floor, shown), np.maximum(high, shown) - shown]
         axes.errorbar(times, shown, bars, color=colour, marker=marker, lw=1.2, elinewidth=0.8, label=method)
-        exact = values <= resolution
         axes.plot(times[exact], shown[exact], marker, color=colour, mfc="white", clip_on=False, zorder=3)
     axes.set(xscale="log", yscale="log", xlabel="seconds per run", ylabel="residual energy per spin")
     axes.set_ylim(bottom=floor)
