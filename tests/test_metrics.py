@@ -118,12 +118,13 @@ def test_success_is_the_ground_energy_up_to_rounding():
     assert success_probability(best, -3.0) == wilson(3, 5)
     assert success_probability(best, -3.0, confidence=0.5) == wilson(3, 5, 0.5)
     assert success_probability(1e-15 * best, -3e-15) == wilson(3, 5)  # any unit
-    assert success_probability(best, -3.0, scale=1e4) == wilson(4, 5)
+    assert success_probability(best, -3.0, resolution=1e-5) == wilson(4, 5)
     assert success_probability([0.0, 0.0, 1.0], 0.0) == wilson(2, 3)
+    assert success_probability([-3.0, -3.0 + 1e-12], -3.0, resolution=0.0) == wilson(1, 2)
     with pytest.raises(InputError, match="lowest energy"):
         success_probability([-3.01], -3.0)
-    with pytest.raises(InputError, match="scale"):
-        success_probability(best, -3.0, scale=0.0)
+    with pytest.raises(InputError, match="resolution"):
+        success_probability(best, -3.0, resolution=-1.0)
 
 
 def test_time_to_solution_is_that_of_repeated_runs():
@@ -183,7 +184,7 @@ def test_coverage_without_ground_states_and_of_a_single_one():
     states = np.array([[1, 1], [1, -1]])
     assert coverage(states, [0.0, 1.0], -1.0, 4) == (0, 0.0, 0.0, 0.0)
     assert coverage(states, [0.0, 1.0], 0.0, 1) == (1, 0.0, 0.5, None)
-    assert coverage(states, [0.0, 1e-6], 0.0, scale=1e4).found == 2
+    assert coverage(states, [0.0, 1e-6], 0.0, resolution=1e-5).found == 2
 
 
 @pytest.mark.parametrize(

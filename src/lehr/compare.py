@@ -14,7 +14,7 @@ from lehr._types import InputError
 from lehr._version import __version__
 from lehr.baseline.settings import BASELINES
 from lehr.exact.choose import Reference, exact
-from lehr.metrics import Interval, bootstrap, time_to_solution, wilson
+from lehr.metrics import Interval, bootstrap, is_ground, time_to_solution, wilson
 from lehr.problem.base import Problem
 from lehr.schedule import METHODS
 from lehr.solve import solve
@@ -74,7 +74,7 @@ class Comparison:
 
     def hits(self, rung: Rung) -> int:
         """Number of runs that have met the target."""
-        return int((np.array(rung.energies) <= self.target + self.problem.resolution).sum())
+        return int(is_ground(np.array(rung.energies), self.target, self.problem.resolution).sum())
 
     def success(self, rung: Rung) -> Interval:
         """Probability that one run meets the target, with Wilson's interval of 95 %."""

@@ -1,8 +1,7 @@
 """Metrics: how good the states of a run are, and how surely.
 
-Energies are in the units of H and include the offset; times are in seconds; entropies in nats. An energy counts as the
-ground energy where it is within 1e-9 of it in units of `scale`, by default the largest size of the energies at hand.
-Where states have energies of very different sizes, as penalties make them, give a scale.
+Energies are in the units of H and include the offset; times are in seconds; entropies in nats. Which energies count as
+the ground energy, `is_ground` says.
 """
 
 import math
@@ -11,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy  # whose parts are loaded when they are first used
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from numpy.typing import ArrayLike
 
 from lehr._types import InputError
 from lehr.states import checked_states, grouped
 
-_TOLERANCE = 1e-9
+# Energies that differ by this share of the largest one at hand count as equal, as in `Problem.resolution`.
+_SHARE = 1e-9
 # Spins compared at once by `overlaps`.
 _CHUNK_SPINS = 2**24
 
@@ -40,6 +40,32 @@ class Coverage(NamedTuple):
     relative_entropy: float | None
 
 
+def is_ground(energies: ArrayLike, ground_energy: float, resolution: float | None = None) -> Bool[np.ndarray, "..."]:
+    """Which energies are the ground energy up to rounding.
+
+    Args: `energies` of any shape; `resolution`: energies that differ by at most this much count as equal. By default it
+        is 1e-9 of the largest size of the energies at hand; `Problem.resolution` knows the terms, which may be larger.
+    Errors: `InputError` where an energy is below the ground energy, or numbers are missing or not finite.
+
+    >>> is_ground([-4.0, -4.0 + 1e-12, -3.0], ground_energy=-4.0).tolist()
+    [True, True, False]
+    """
+    values = _numbers("energies", energies)
+    if not math.isfinite(ground_energy) or not (resolution is None or 0 <= resolution < math.inf):
+        raise InputError(
+            "Argument `ground_energy` must be finite, and `resolution` finite and not negative, "
+            f"but they are {ground_energy} and {resolution}."
+        )
+    if resolution is None:
+        resolution = _SHARE * max(abs(ground_energy), float(np.abs(values).max()))
+    if values.min() < ground_energy - resolution:
+        raise InputError(
+            f"Argument `ground_energy` must be the lowest energy, but it is {ground_energy:.12g} "
+            f"and an energy is {values.min():.12g}."
+        )
+    return values <= ground_energy + resolution
+
+
 def residual_per_spin(energies: ArrayLike, ground_energy: float, num_spins: int) -> float:
     """Residual energy per spin, `(mean of energies - ground_energy) / num_spins`, in the units of H.
 
@@ -54,7 +80,7 @@ def residual_per_spin(energies: ArrayLike, ground_energy: float, num_spins: int)
     if num_spins < 1:
         raise InputError(f"Argument `num_spins` must be at least 1, but it is {num_spins}.")
     values = _numbers("energies", energies)
-    _is_ground("energies", values, ground_energy, None)
+    is_ground(values, ground_energy)
     return float((values - ground_energy).mean()) / num_spins
 
 
@@ -114,19 +140,20 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
 
 
 def success_probability(
-    best_energies: ArrayLike, ground_energy: float, *, confidence: float = 0.95, scale: float | None = None
+    best_energies: ArrayLike, ground_energy: float, *, confidence: float = 0.95, resolution: float | None = None
 ) -> Interval:
     """Probability that an independent run meets a ground state, with Wilson's interval.
 
-    Args: `best_energies` [R], the lowest energy that each run has met (`Result.replica_best_energies`).
-    Errors: `InputError` where an energy is below the ground energy, or numbers are missing or not finite.
+    Args: `best_energies` [R], the lowest energy that each run has met (`Result.replica_best_energies`); `resolution` as
+        in `is_ground`.
+    Errors: `InputError` as `is_ground`.
 
     Source: `wilson`.
 
     >>> success_probability([-2.0, -1.5, -2.0, -2.0], ground_energy=-2.0).value
     0.75
     """
-    reached = _is_ground("best_energies", _numbers("best_energies", best_energies), ground_energy, scale)
+    reached = is_ground(best_energies, ground_energy, resolution)
     return wilson(int(reached.sum()), reached.size, confidence)
 
 
@@ -168,11 +195,12 @@ def coverage(
     ground_energy: float,
     num_ground_states: int | None = None,
     *,
-    scale: float | None = None,
+    resolution: float | None = None,
 ) -> Coverage:
     """How many of the ground states the samples hold, and how evenly.
 
-    Args: `spins` ±1 [M, N] or [R, M, N] with their `energies` [M] or [R, M]; `num_ground_states`, where it is known.
+    Args: `spins` ±1 [M, N] or [R, M, N] with their `energies` [M] or [R, M]; `num_ground_states`, where it is known;
+        `resolution` as in `is_ground`.
     Returns: `Coverage`. The entropy is that of the frequencies, `-sum f ln f`, and so at most the logarithm of the
         number of samples: draw many more samples than there are states before you call it small. The relative entropy
         is None where the number of ground states is unknown or 1.
@@ -191,7 +219,7 @@ def coverage(
             f"Argument `energies` must hold one energy of each state, but the shapes are {numbers.shape} "
             f"and {states.shape}."
         )
-    ground = _is_ground("energies", numbers, ground_energy, scale)
+    ground = is_ground(numbers, ground_energy, resolution)
     counts = grouped(states[ground])[2] if ground.any() else np.zeros(0)
     if num_ground_states is not None and num_ground_states < max(1, len(counts)):
         raise InputError(
@@ -326,18 +354,3 @@ def _numbers(name: str, values: ArrayLike) -> Float64[np.ndarray, "..."]:
 def _check_share(name: str, share: float) -> None:
     if not 0 < share < 1:
         raise InputError(f"Argument `{name}` must lie between 0 and 1, but it is {share}.")
-
-
-def _is_ground(name: str, energies: np.ndarray, ground_energy: float, scale: float | None) -> np.ndarray:
-    """Which energies are the ground energy up to rounding. Errors: `InputError` where one lies below it."""
-    if not math.isfinite(ground_energy) or not (scale is None or 0 < scale < math.inf):
-        raise InputError(
-            f"Argument `ground_energy` must be finite and `scale` positive, but they are {ground_energy} and {scale}."
-        )
-    tolerance = _TOLERANCE * (max(abs(ground_energy), float(np.abs(energies).max())) if scale is None else scale)
-    if energies.min() < ground_energy - tolerance:
-        raise InputError(
-            f"Argument `ground_energy` must be the lowest energy, but it is {ground_energy:.12g} "
-            f"and `{name}` reach {energies.min():.12g}."
-        )
-    return energies <= ground_energy + tolerance
