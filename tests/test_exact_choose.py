@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import lehr
 from lehr import InputError, Problem, exact, load_problem
 from lehr.cli import app
-from lehr.exact import choose, transfer
+from lehr.exact import choose, quantum, transfer
 
 ORACLES = json.loads((Path(__file__).parent / "data" / "oracles.json").read_text())
 QUANTUM = "QNM_E0_per_spin_J1_H=(J/2)sum_sss-G*sum_x"
@@ -93,7 +93,7 @@ def test_methods_agree_where_several_apply():
     for oracle in (*choose._GROUND, *choose._FREE_ENERGY):
         if oracle.applies(problem) and "stated" not in oracle.name:
             ground = oracle in choose._GROUND
-            found = oracle.evaluate(problem).energy if ground else oracle.evaluate(problem, 0.7)
+            found = oracle.evaluate(problem).energy if ground else oracle.evaluate(problem, [0.7])[0]
             expected = reference.ground_energy if ground else reference.free_energies[0.7][0]
             assert found == pytest.approx(expected, abs=1e-9), oracle.name
 
@@ -105,6 +105,26 @@ def test_a_method_out_of_its_depth_hands_over():
     with pytest.raises(InputError, match=r"free energy at 0.02.*Kac-Ward determinant: ") as caught:
         exact(problem, temperatures=[0.02])
     assert "\n" not in str(caught.value)
+    small = lehr.edwards_anderson((21, 5), seed=4)
+    two = exact(small, temperatures=[1.0, 0.02]).free_energies
+    assert two == {at: exact(small, temperatures=[at]).free_energies[at] for at in (1.0, 0.02)}
+
+
+def test_points_of_which_one_is_refused_are_served_one_by_one(monkeypatch):
+    oracles = [o for o in choose._FREE_ENERGY if o.name in ("Kac-Ward determinant", "tree decomposition")]
+    monkeypatch.setattr(choose, "_FREE_ENERGY", oracles)
+    found = exact(lehr.edwards_anderson((5, 9), seed=4), temperatures=[0.02, 1.0]).free_energies
+    assert {at: name for at, (_, name) in found.items()} == {0.02: "tree decomposition", 1.0: "Kac-Ward determinant"}
+
+
+def test_the_symmetric_sector_is_built_once_for_all_fields(monkeypatch):
+    built = []
+    sector = quantum.symmetric_sector
+    monkeypatch.setattr(quantum, "symmetric_sector", lambda *a: built.append(a) or sector(*a))
+    monkeypatch.setattr(quantum, "MOST_SPINS", 8)
+    found = exact(lehr.newman_moore(3), fields=[0.5, 2.0]).field_energies
+    assert [round(energy, 6) for energy, _ in found.values()] == [-5.439521, -18.188201]
+    assert len(built) == 1
 
 
 def test_a_known_state_is_checked_before_it_is_called_certified():

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int8
 
 from lehr._types import InputError
 from lehr.exact.enumeration import Temperatures, checked_temperatures, shaped_like
+from lehr.exact.quantum import Fields
 from lehr.problem.base import Problem
 
 _MOST_CORRELATED = 20_000
@@ -85,7 +86,7 @@ def correlations(problem: Problem, temperature: float | int) -> Float[np.ndarray
     return result
 
 
-def field_energy(problem: Problem, field: float | int) -> float:
+def field_energy(problem: Problem, field: Fields) -> float | Float[np.ndarray, " fields"]:
     """Ground energy of `H - field * sum_i sigma^x_i` for an open chain, offset included.
 
     Minus the sum of the singular values of the bidiagonal matrix with the field on the diagonal and the couplings
@@ -94,10 +95,13 @@ def field_energy(problem: Problem, field: float | int) -> float:
 
     Args:
         problem: an open chain, for which `applies` holds.
-        field: transverse field, in units of the energy; 0 gives the classical ground energy.
+        field: transverse field, in units of the energy, or a sequence of them; 0 gives the classical ground energy.
+
+    Returns:
+        A float, or float64 [fields] for a sequence.
 
     Raises:
-        InputError: where the problem is not an open chain without fields, or the field is not finite.
+        InputError: where the problem is not an open chain without fields, or a field is not finite.
 
     Source: P. Pfeuty, Ann. Phys. 57, 79 (1970); E. Lieb, T. Schultz and D. Mattis, Ann. Phys. 16, 407 (1961).
 
@@ -106,13 +110,17 @@ def field_energy(problem: Problem, field: float | int) -> float:
     -0.6282449284
     """
     couplings = _required(problem)
-    if not np.isfinite(field):
-        raise InputError(f"Argument `field` must be a finite number, but it is {field}.")
+    if not np.isfinite(field).all():
+        raise InputError(f"Argument `field` must be finite, but it is {field!r}.")
     # The eigenvalues of this tridiagonal matrix with zero diagonal are plus and minus the singular values.
     beside = np.empty(2 * problem.num_spins - 1)
-    beside[0::2], beside[1::2] = field, couplings
-    modes = scipy.linalg.eigvalsh_tridiagonal(np.zeros(2 * problem.num_spins), beside)
-    return float(problem.offset) - float(np.abs(modes).sum()) / 2
+    beside[1::2] = couplings
+    found = []
+    for gamma in np.atleast_1d(field):
+        beside[0::2] = gamma
+        modes = scipy.linalg.eigvalsh_tridiagonal(np.zeros(2 * problem.num_spins), beside)
+        found.append(-np.abs(modes).sum() / 2)
+    return shaped_like(field, np.array(found) + float(problem.offset))
 
 
 def _couplings(problem: Problem) -> Float[np.ndarray, " bonds"] | None:

@@ -16,12 +16,13 @@ from lehr.problem.base import Problem
 
 # Up to here all states are enumerated in well under a second, and ground states are counted by the way.
 _FEW_SPINS = 20
+_ALL_STATES = "enumeration of all states"
 
 Applies = Callable[[Problem], bool]
 
 
 class Oracle(NamedTuple):
-    """An exact method: its name, where it applies, and its function of a problem (and a temperature or a field)."""
+    """An exact method: its name, where it applies, and its function of a problem (and temperatures or fields)."""
 
     name: str
     applies: Applies
@@ -110,15 +111,15 @@ def exact(problem: Problem, *, temperatures: Sequence[float] = (), fields: Seque
         enumeration.checked_temperatures(list(temperatures))
     if not all(0 <= field < float("inf") for field in fields):
         raise InputError(f"Argument `fields` must be finite and at least 0, but they are {list(fields)}.")
-    states, oracle = _ground_states(problem)
+    ground, oracle = _ground(problem)
     return Reference(
         problem=problem,
-        ground_energy=float(states.energy),
-        ground_spins=states.spins[0] if len(states.spins) else None,
-        num_ground_states=states.number or None,
+        ground_energy=float(ground.energy),
+        ground_spins=ground.spins,
+        num_ground_states=ground.number,
         oracle=oracle,
-        free_energies={float(at): _evaluated(_FREE_ENERGY, problem, float(at), "free energy") for at in temperatures},
-        field_energies={float(at): _evaluated(_FIELD_ENERGY, problem, float(at), "field energy") for at in fields},
+        free_energies=_evaluated(_FREE_ENERGY, problem, [float(at) for at in temperatures], "free energy"),
+        field_energies=_evaluated(_FIELD_ENERGY, problem, [float(at) for at in fields], "field energy"),
     )
 
 
@@ -130,23 +131,21 @@ def _few(problem: Problem) -> bool:
     return problem.num_spins <= _FEW_SPINS
 
 
-def _state(method: Callable[[Problem], tuple[float, np.ndarray]]) -> Callable[[Problem], GroundStates]:
-    """A method that constructs one ground state and does not count them."""
+class _Ground(NamedTuple):
+    """The ground energy; a ground state and how many there are, where the method tells."""
 
-    def ground_states(problem: Problem) -> GroundStates:
-        energy, spins = method(problem)
-        return GroundStates(energy, 0, spins[None])
-
-    return ground_states
+    energy: float
+    spins: Int8[np.ndarray, " n"] | None = None
+    number: int | None = None
 
 
-def _energy(problem: Problem, energy: float, spins: np.ndarray | None = None) -> GroundStates:
-    return GroundStates(energy, 0, np.zeros((0, problem.num_spins), np.int8) if spins is None else spins[None])
+def _counted(states: GroundStates) -> _Ground:
+    return _Ground(states.energy, states.spins[0], states.number)
 
 
-def _stated(problem: Problem) -> GroundStates:
+def _stated(problem: Problem) -> _Ground:
     assert problem.ground_energy is not None
-    return _energy(problem, float(problem.ground_energy), problem.ground_spins)
+    return _Ground(float(problem.ground_energy), problem.ground_spins)
 
 
 def _is_certified(problem: Problem) -> bool:
@@ -155,25 +154,29 @@ def _is_certified(problem: Problem) -> bool:
 
 
 _GROUND = (
-    Oracle("enumeration of all states", _few, lambda problem: enumeration.ground_states(problem, 1)),
-    Oracle("parity constraints over GF(2), all satisfied", parity.applies, lambda p: parity.ground_states(p, 1)),
-    Oracle("minimum-weight matching of frustrated plaquettes", matching.applies, _state(matching.ground_state)),
-    Oracle("enumeration of all states", enumeration.applies, lambda problem: enumeration.ground_states(problem, 1)),
-    Oracle("transfer matrix (min-plus)", transfer.applies, _state(transfer.ground_state)),
-    Oracle("tree decomposition", decomposition.applies, _state(decomposition.ground_state)),
+    Oracle(_ALL_STATES, _few, lambda p: _counted(enumeration.ground_states(p, 1))),
     Oracle(
-        "transfer matrix (min-plus), energy alone", transfer.applies, lambda p: _energy(p, transfer.ground_energy(p))
+        "parity constraints over GF(2), all satisfied", parity.applies, lambda p: _counted(parity.ground_states(p, 1))
     ),
+    Oracle(
+        "minimum-weight matching of frustrated plaquettes",
+        matching.applies,
+        lambda p: _Ground(*matching.ground_state(p)),
+    ),
+    Oracle(_ALL_STATES, enumeration.applies, lambda p: _counted(enumeration.ground_states(p, 1))),
+    Oracle("transfer matrix (min-plus)", transfer.applies, lambda p: _Ground(*transfer.ground_state(p))),
+    Oracle("tree decomposition", decomposition.applies, lambda p: _Ground(*decomposition.ground_state(p))),
+    Oracle("transfer matrix (min-plus), energy alone", transfer.applies, lambda p: _Ground(transfer.ground_energy(p))),
     Oracle("known state, certified by the spectrum of the couplings", _is_certified, _stated),
     Oracle("stated with the problem, not certified", lambda problem: problem.ground_energy is not None, _stated),
 )
 _FREE_ENERGY = (
-    Oracle("enumeration of all states", _few, enumeration.free_energy),
+    Oracle(_ALL_STATES, _few, enumeration.free_energy),
     Oracle("open chain", chain.applies, chain.free_energy),
     Oracle("expansion in cycles over GF(2)", parity.has_few_cycles, parity.free_energy),
     Oracle("transfer matrix", transfer.applies, transfer.free_energy),
     Oracle("Kac-Ward determinant", kac_ward.applies, kac_ward.free_energy),
-    Oracle("enumeration of all states", enumeration.applies, enumeration.free_energy),
+    Oracle(_ALL_STATES, enumeration.applies, enumeration.free_energy),
     Oracle("tree decomposition", decomposition.applies, decomposition.free_energy),
 )
 _FIELD_ENERGY = (
@@ -183,8 +186,8 @@ _FIELD_ENERGY = (
 )
 
 
-def _ground_states(problem: Problem) -> tuple[GroundStates, str]:
-    """Ground states and the name of the method; a method that applies but finds itself out of its depth is passed."""
+def _ground(problem: Problem) -> tuple[_Ground, str]:
+    """What the first method finds, and its name; one that applies but finds itself out of its depth is passed."""
     for oracle in _GROUND:
         if oracle.applies(problem):
             try:
@@ -194,16 +197,24 @@ def _ground_states(problem: Problem) -> tuple[GroundStates, str]:
     raise InputError(_no_method(problem, "ground energy"))
 
 
-def _evaluated(oracles: Sequence[Oracle], problem: Problem, at: float, what: str) -> tuple[float, str]:
-    """Value of the first method that applies and is accurate there, and its name."""
+def _evaluated(
+    oracles: Sequence[Oracle], problem: Problem, points: list[float], what: str
+) -> dict[float, tuple[float, str]]:
+    """At each point the value of the first method that applies and is accurate there, and its name."""
+    if not points:
+        return {}
     reasons = []
     for oracle in oracles:
         if oracle.applies(problem):
             try:
-                return float(oracle.evaluate(problem, at)), oracle.name
+                values = oracle.evaluate(problem, points)  # at once: what a method builds serves all points
             except InputError as error:
+                if len(points) > 1:
+                    return {at: _evaluated(oracles, problem, [at], what)[at] for at in points}
                 reasons.append(f" {oracle.name}: {error}")
-    raise InputError(_no_method(problem, f"{what} at {at:g}") + "".join(reasons))
+            else:
+                return {at: (float(value), oracle.name) for at, value in zip(points, values, strict=True)}
+    raise InputError(_no_method(problem, f"{what} at {points[0]:g}") + "".join(reasons))
 
 
 def _no_method(problem: Problem, what: str) -> str:
