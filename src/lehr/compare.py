@@ -213,25 +213,26 @@ def compare(
 
 def _ladder(problem: Problem, method: str, seconds: float, seed: int, done: list[Rung]) -> Iterator[Rung]:
     """The rungs of one method that are not done yet."""
+    if not _room_for_another(done, seconds):
+        return
     kind = "chain" if method in BASELINES else "network"
     options = {"replicas": _RUNS[kind], "seed": seed, "progress": False}
     if kind == "network":
         options["num_final_samples"] = 100
-    steps = _FIRST_STEPS[kind] * 2 ** len(done)
-    spent = sum(rung.seconds for rung in done)
-    startup = done[-1].startup_seconds if done else 0.0
-    warm = False
-    while not done or spent + 2 * done[-1].seconds <= seconds:
-        if not warm:
-            started = time.perf_counter()
-            solve(problem, method, num_steps=1, **options)  # what this compiles, JAX and Numba keep
-            startup, warm = max(startup, time.perf_counter() - started), True
+    started = time.perf_counter()
+    solve(problem, method, num_steps=1, **options)  # what this compiles, JAX and Numba keep
+    startup = time.perf_counter() - started
+    while _room_for_another(done, seconds):
+        steps = _FIRST_STEPS[kind] * 2 ** len(done)
         result = solve(problem, method, num_steps=steps, **options)
         energies = tuple(float(energy) for energy in result.replica_best_energies)
-        rung = Rung(method, steps, result.seconds["train"] + result.seconds["sample"], startup, energies)
-        done.append(rung)
-        spent, steps = spent + rung.seconds, 2 * steps
-        yield rung
+        done.append(Rung(method, steps, result.seconds["train"] + result.seconds["sample"], startup, energies))
+        yield done[-1]
+
+
+def _room_for_another(done: list[Rung], seconds: float) -> bool:
+    """Whether a rung of twice the last one's time fits into the seconds; the first is always run."""
+    return not done or sum(rung.seconds for rung in done) + 2 * done[-1].seconds <= seconds
 
 
 def _reference(problem: Problem) -> Reference | None:
