@@ -243,7 +243,9 @@ def test_a_preanneal_is_a_thermal_anneal_copied_to_all_slices(monkeypatch):
     anneal = kernels.anneal
     monkeypatch.setattr(kernels, "anneal", lambda *arguments: calls.append(arguments) or anneal(*arguments))
     engine = engine_of(PROBLEM, "sqa", num_slices=4, num_preanneal_steps=50, temperature=(2.0, 2.0))
-    walk = engine.start()
+    walk, records = engine.advance(engine.start(), 50)
+    assert (engine.num_steps, walk.step, records["energy_mean"].shape) == (50 + 1000, 50, (25, 3))
+    assert not records["field"].any()
     assert (walk.spins == walk.spins[:, :1]).all()
     np.testing.assert_allclose(walk.costs, PROBLEM.flip_cost(walk.spins), atol=1e-12)
     np.testing.assert_allclose(walk.energies, PROBLEM.energy(walk.spins) - 0.7, atol=1e-12)
@@ -251,17 +253,25 @@ def test_a_preanneal_is_a_thermal_anneal_copied_to_all_slices(monkeypatch):
     assert (1 / betas[0], 1 / betas[-1]) == pytest.approx((6.0, 2.0 / 4))
     assert not rings.any()
     assert first == -1 - 50  # numbers of its own: the sweeps that follow begin at 0, the start at -1
+    assert len(calls[-1][6]) == 0
+    after, records = engine.advance(walk, 2)
+    assert calls[-1][-1] == 0
+    assert (records["field"] > 0).all()
+    assert (after.spins != after.spins[:, :1]).any()
+    halves = engine.advance(engine.advance(engine.start(), 20)[0], 32)[0]
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, halves, after)))
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path):
-    options = {**QUICK, "num_steps": 4000}
-    expected = solve(PROBLEM, "pt", **options)
+@pytest.mark.parametrize(("method", "more"), [("pt", {}), ("sqa", {"num_preanneal_steps": 3000})])
+def test_an_interrupted_run_goes_on_to_the_same_bits(method, more, tmp_path):
+    options = {**QUICK, "num_steps": 4000, **more}
+    expected = solve(PROBLEM, method, **options)
 
     def stop(report):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        solve(PROBLEM, "pt", out=tmp_path / "run", callback=stop, **options)
+        solve(PROBLEM, method, out=tmp_path / "run", callback=stop, **options)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     found = resume(tmp_path / "run")
     np.testing.assert_array_equal(found.samples, expected.samples)

@@ -24,7 +24,7 @@ class BaselineSettings(RunSettings):
     - "sqa", simulated quantum annealing: `num_slices` walkers P on a Trotter ring; `temperature` is P T, the one at
       which each slice weighs its energy, and `transverse_field` goes down the ramp; each sweep is followed by moves
       that flip a spin in all slices. `num_preanneal_steps` sweeps of simulated annealing, from 3 P T down to T, come
-      first; their end is copied to all slices.
+      first, as steps of their own; their end is copied to all slices.
     - "pt", parallel tempering: `num_temperatures` walkers at geometric temperatures over the range, with exchanges of
       neighbours after every sweep.
     - "metropolis": one walker at a constant temperature.

@@ -50,16 +50,22 @@ class Walkers(Engine):
     def __init__(self, problems: list[Problem], settings: BaselineSettings):
         self.settings = settings
         self.device = f"{num_threads()} threads, {platform.machine()}"
-        self.num_steps = settings.num_steps
+        self._num_preanneal = settings.num_preanneal_steps if settings.method == "sqa" else 0
+        self.num_steps = self._num_preanneal + settings.num_steps
         self.record_every = -(-self.num_steps // _MOST_RECORDS)
         self._tables = [tables_of(problem) for problem in problems]
         with jax.enable_x64(True):
-            self._temperature, self._field = _controls(settings.schedule(problems))
+            temperature, field = _controls(settings.schedule(problems))
+        rings = _rings(temperature, field) if settings.method == "sqa" else 0 * field
+        cold = temperature[0] / settings.num_slices
+        thermal = np.linspace(_PREANNEAL * temperature[0], cold, self._num_preanneal)
+        self._temperature = np.concatenate([thermal, temperature])
+        self._field, self._rings = (np.concatenate([0 * thermal, values]) for values in (field, rings))
         self._ladder = settings.ladder(problems)
         self._num_spins = problems[0].num_spins
 
     def start(self) -> Walk:
-        """Random states, or those that a thermal anneal has left."""
+        """Random states, the same for all walkers of a read."""
         walkers, n = self.settings.num_walkers, self._num_spins
         runs = self.settings.replicas * len(self._tables)
         walk = Walk(
@@ -70,7 +76,8 @@ class Walkers(Engine):
             best_energy=np.empty((runs, 1)),
             step=0,
         )
-        self._over_reads(lambda runs, read, tables: self._begin(walk, runs, read, tables))
+        seed = self.settings.seed
+        self._over_reads(lambda runs, read, tables: kernels.begin(tables, *_of(walk, runs), seed, read))
         return walk
 
     def compile(self, moving: Walk) -> None:
@@ -101,9 +108,9 @@ class Walkers(Engine):
 
     def work(self, num_steps: int) -> Work:
         """Every proposed flip looks at one energy difference; a move through P slices looks at P."""
-        walkers, ring = self.settings.num_walkers, self.settings.method == "sqa"
-        flips = self.settings.replicas * self._num_spins * num_steps * walkers * (2 if ring else 1)
-        flips += self.settings.replicas * self._num_spins * (self.settings.num_preanneal_steps if ring else 0)
+        thermal = min(num_steps, self._num_preanneal)
+        per_sweep = self.settings.num_walkers * (2 if self.settings.method == "sqa" else 1)
+        flips = self.settings.replicas * self._num_spins * (thermal + (num_steps - thermal) * per_sweep)
         return Work(energy_evaluations=flips, spin_updates=flips)
 
     def _over_reads(self, task) -> list:
@@ -118,30 +125,26 @@ class Walkers(Engine):
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(lambda portion: task(*portion), portions))
 
-    def _begin(self, walk: Walk, runs: slice, first_read: int, tables: Tables) -> None:
-        settings, state = self.settings, _of(walk, runs)
-        kernels.begin(tables, *state, settings.seed, first_read)
-        if settings.method == "sqa" and settings.num_preanneal_steps:
-            spins, costs, energies, best, best_spins = state
-            cold = self._temperature[0] / settings.num_slices
-            betas = 1 / np.linspace(_PREANNEAL * self._temperature[0], cold, settings.num_preanneal_steps)
-            one = spins[:, :1].copy(), costs[:, :1].copy(), energies[:, :1].copy()
-            kernels.anneal(tables, *one, best, best_spins, betas, 0 * betas, settings.seed, first_read, -1 - len(betas))
-            spins[:], costs[:], energies[:] = one
-
     def _walk(
         self, walk: Walk, runs: slice, first_read: int, tables: Tables, num_steps: int
     ) -> Float64[np.ndarray, "k t 2"]:
-        settings, state, first = self.settings, _of(walk, runs), walk.step
-        if settings.method == "pt":
-            return kernels.temper(tables, *state, 1 / self._ladder, settings.seed, first_read, first, num_steps)
-        temperature = self._temperature[first : first + num_steps]
-        rings = np.zeros(num_steps)
-        if settings.method == "sqa":
-            # Coupling of neighbouring slices in units of temperature, -1/2 ln tanh(Gamma / (P T)).
-            field = np.maximum(self._field[first : first + num_steps], 1e-20 * temperature)
-            rings = np.minimum(-0.5 * np.log(np.tanh(field / temperature)), _MOST_RING)
-        return kernels.anneal(tables, *state, 1 / temperature, rings, settings.seed, first_read, first)
+        state, seed, first = _of(walk, runs), self.settings.seed, walk.step
+        if self.settings.method == "pt":
+            return kernels.temper(tables, *state, 1 / self._ladder, seed, first_read, first, num_steps)
+        taken = slice(first, first + num_steps)
+        betas, rings = 1 / self._temperature[taken], self._rings[taken]
+        thermal = int(np.clip(self._num_preanneal - first, 0, num_steps))
+        # Streams of random numbers: from 0 on for the ramp, -1 for the start, and below for a thermal anneal.
+        number = first + thermal - self._num_preanneal
+        records = []
+        if thermal:  # one walker stands for all slices
+            spins, costs, energies, *best = state
+            one = spins[:, :1].copy(), costs[:, :1].copy(), energies[:, :1].copy()
+            controls = betas[:thermal], rings[:thermal]
+            records.append(kernels.anneal(tables, *one, *best, *controls, seed, first_read, number - thermal - 1))
+            spins[:], costs[:], energies[:] = one
+        records.append(kernels.anneal(tables, *state, betas[thermal:], rings[thermal:], seed, first_read, number))
+        return np.concatenate(records, axis=1)
 
 
 def num_threads() -> int:
@@ -154,6 +157,14 @@ def _controls(schedule: Schedule) -> tuple[Float64[np.ndarray, " steps"], Float6
     blocks = [_block(schedule, jnp.asarray(first)) for first in range(0, schedule.num_steps, _BLOCK)]
     temperature, field = (np.concatenate(parts)[: schedule.num_steps] for parts in zip(*blocks, strict=True))
     return temperature, field
+
+
+def _rings(
+    temperature: Float64[np.ndarray, " steps"], field: Float64[np.ndarray, " steps"]
+) -> Float64[np.ndarray, " steps"]:
+    """Coupling of neighbouring slices in units of temperature, `-1/2 ln tanh(Gamma / (P T))`."""
+    field = np.maximum(field, 1e-20 * temperature)
+    return np.minimum(-0.5 * np.log(np.tanh(field / temperature)), _MOST_RING)
 
 
 @eqx.filter_jit
