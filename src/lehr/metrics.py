@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy  # whose parts are loaded when they are first used
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int8
 from numpy.typing import ArrayLike
 
 from lehr._types import InputError
@@ -212,8 +212,7 @@ def coverage(
     >>> coverage(np.array([[1, 1], [1, 1], [-1, -1], [1, -1]]), [-1.0, -1.0, -1.0, 1.0], -1.0, num_ground_states=2)
     Coverage(found=2, entropy=0.6365141682948128, fraction=0.75, relative_entropy=0.9182958340544894)
     """
-    numbers, array = _numbers("energies", energies), np.asarray(spins)
-    states = checked_states("spins", array, array.shape[-1] if array.ndim else 0)
+    numbers, states = _numbers("energies", energies), _states(spins)
     if states.shape[:-1] != numbers.shape:
         raise InputError(
             f"Argument `energies` must hold one energy of each state, but the shapes are {numbers.shape} "
@@ -247,13 +246,12 @@ def overlaps(spins: ArrayLike, *, max_pairs: int = 100_000, seed: int = 0) -> Fl
     >>> overlaps(np.array([[1, 1, 1, 1], [1, 1, 1, -1], [-1, -1, -1, -1]])).tolist()
     [0.5, -1.0, -0.5]
     """
-    array = np.asarray(spins)
-    states = checked_states("spins", array, array.shape[-1] if array.ndim else 0)
+    states = _states(spins)
     if states.ndim == 3 and len(states) == 1:
         states = states[0]
     num_sets, size = (len(states), 1 if states.ndim == 2 else states.shape[1]) if states.ndim > 1 else (1, 1)
     if num_sets < 2 or not states.size:
-        raise InputError(f"Argument `spins` must hold at least two samples, but its shape is {array.shape}.")
+        raise InputError(f"Argument `spins` must hold at least two samples, but its shape is {np.shape(spins)}.")
     if max_pairs < 1:
         raise InputError(f"Argument `max_pairs` must be at least 1, but it is {max_pairs}.")
     states = states.reshape(-1, states.shape[-1])
@@ -349,6 +347,11 @@ def _numbers(name: str, values: ArrayLike) -> Float64[np.ndarray, "..."]:
             f"Argument `{name}` must hold finite numbers, but {'some are not' if numbers.size else 'it is empty'}."
         )
     return numbers
+
+
+def _states(spins: ArrayLike) -> Int8[np.ndarray, "*runs n"]:
+    array = np.asarray(spins)
+    return checked_states("spins", array, array.shape[-1] if array.ndim else 0)
 
 
 def _check_share(name: str, share: float) -> None:

@@ -45,8 +45,7 @@ def lower_bound(problem: Problem, spins: Spins) -> float:
     -2.5
     """
     curvature = _curvature(problem, spins)
-    lowest = float(scipy.linalg.eigh(curvature, eigvals_only=True, subset_by_index=[0, 0])[0])
-    return float(problem.energy(np.asarray(spins))) + len(curvature) / 2 * min(0.0, lowest)
+    return float(problem.energy(np.asarray(spins))) + len(curvature) / 2 * min(0.0, _lowest_eigenvalue(curvature))
 
 
 def certifies(problem: Problem, spins: Spins) -> bool:
@@ -70,9 +69,12 @@ def certifies(problem: Problem, spins: Spins) -> bool:
     (True, False)
     """
     curvature = _curvature(problem, spins)
-    lowest = float(scipy.linalg.eigh(curvature, eigvals_only=True, subset_by_index=[0, 0])[0])
     rounding = 2 * len(curvature) * np.finfo(np.float64).eps * float(np.abs(curvature).sum(axis=1).max())
-    return bool(lowest >= -rounding)
+    return bool(_lowest_eigenvalue(curvature) >= -rounding)
+
+
+def _lowest_eigenvalue(matrix: Float[np.ndarray, "size size"]) -> float:
+    return float(scipy.linalg.eigh(matrix, eigvals_only=True, subset_by_index=[0, 0])[0])
 
 
 def _curvature(problem: Problem, spins: Spins) -> Float[np.ndarray, "size size"]:
