@@ -15,8 +15,8 @@ from lehr._version import __version__
 from lehr.baseline.settings import BASELINES
 from lehr.exact.choose import Reference, exact
 from lehr.metrics import Interval, bootstrap, is_ground, time_to_solution, wilson
+from lehr.plan import ALL_METHODS
 from lehr.problem.base import Problem
-from lehr.schedule import METHODS
 from lehr.solve import solve
 
 # Steps of the first rung; each rung doubles them.
@@ -191,9 +191,8 @@ def compare(
     (-1.0, 1.0)
     """
     for method in methods:
-        if method not in (*METHODS, *BASELINES):
-            known = ", ".join((*METHODS, *BASELINES))
-            raise InputError(f"Argument `methods` must hold some of {known}, but it holds {method!r}.")
+        if method not in ALL_METHODS:
+            raise InputError(f"Argument `methods` must hold some of {', '.join(ALL_METHODS)}, but it holds {method!r}.")
     if not methods or len(set(methods)) != len(methods):
         raise InputError("Argument `methods` must name at least one method, and each once, but it does not.")
     if not 0 < seconds < float("inf"):

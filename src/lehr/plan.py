@@ -23,6 +23,8 @@ from lehr.schedule import METHODS, Schedule
 from lehr.settings import Settings
 
 AnySettings = Settings | BaselineSettings
+# The protocols of annealing, and the Markov chains.
+ALL_METHODS = (*METHODS, *BASELINES)
 
 
 class Plan(NamedTuple):
@@ -48,9 +50,8 @@ def chosen_settings(
     problem: Problem, preset: str | None, ansatz: Ansatz | None, changes: dict[str, Any]
 ) -> AnySettings:
     """The preset, or Lehr's own settings, with the changes. Errors: `InputError` where a setting has no effect."""
-    if (method := changes.get("method")) not in (None, *METHODS, *BASELINES):
-        known = ", ".join((*METHODS, *BASELINES))
-        raise InputError(f"Argument `method` must be one of {known}, but it is {method!r}.")
+    if (method := changes.get("method")) not in (None, *ALL_METHODS):
+        raise InputError(f"Argument `method` must be one of {', '.join(ALL_METHODS)}, but it is {method!r}.")
     if preset is not None:
         settings = preset_settings(preset)
         if isinstance(settings, Settings) and changes.get("ansatz", settings.ansatz) != settings.ansatz:

@@ -16,13 +16,12 @@ from lehr._version import __version__
 from lehr.ansatz.base import Ansatz
 from lehr.ansatz.choose import ANSATZE
 from lehr.baseline.settings import BASELINES, BaselineSettings
-from lehr.plan import chosen_settings
+from lehr.plan import ALL_METHODS, chosen_settings
 from lehr.preset import PRESETS
 from lehr.problem.base import Problem
 from lehr.problem.convert import from_bqm, from_polynomial
 from lehr.problem.pairwise import names
 from lehr.result import Result
-from lehr.schedule import METHODS
 from lehr.settings import Settings
 from lehr.solve import solve
 
@@ -94,7 +93,7 @@ class Sampler(dimod.Sampler, dimod.PolySampler):
     def properties(self) -> dict[str, Any]:
         """Names of the methods, the presets and the ansätze, and the version."""
         return {
-            "methods": [*METHODS, *BASELINES],
+            "methods": list(ALL_METHODS),
             "presets": list(PRESETS),
             "ansatze": ["auto", *ANSATZE],
             "lehr_version": __version__,
