@@ -97,7 +97,7 @@ class _Finder:
         return [(number,) for number in range(len(self.placed))], heard
 
     def pairs(self) -> tuple[list[tuple[int, ...]], list[_Heard]]:
-        """Every two terms that close at the same spin; later spins than that of the last one left have cancelled."""
+        """Every two terms that close at the same spin: it cancels, and the last of the others is told."""
         closing: dict[int, list[int]] = {}
         for number, term in enumerate(self.placed):
             closing.setdefault(max(term), []).append(number)
