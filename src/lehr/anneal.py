@@ -13,7 +13,7 @@ from lehr.ansatz.base import Ansatz, check_fits, with_params
 from lehr.objective import advantages, flipped_at_random, local_values
 from lehr.optimise import NaturalGradient
 from lehr.problem.base import Problem
-from lehr.schedule import Schedule, effective_inverse_temperature
+from lehr.schedule import Schedule, effective_inverse_temperature, effective_problem
 
 ADAM = optax.scale_by_adam()
 
@@ -103,7 +103,7 @@ class VariationalAnnealing(eqx.Module):
         problem = state.problem
         unit = energy_unit(problem)
         beta = effective_inverse_temperature(controls, unit)
-        ansatz = state.ansatz.informed(problem, beta)
+        ansatz = state.ansatz.informed(effective_problem(problem, controls, beta), beta)
         key = jax.random.fold_in(state.key, state.step)
 
         if isinstance(self.optimiser, NaturalGradient):
@@ -145,8 +145,11 @@ class VariationalAnnealing(eqx.Module):
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""
-        beta = effective_inverse_temperature(self.schedule(state.step), energy_unit(state.problem))
-        spins, log_prob = state.ansatz.informed(state.problem, beta).sample(key, num_samples)
+        controls, problem = self.schedule(state.step), state.problem
+        beta = effective_inverse_temperature(controls, energy_unit(problem))
+        spins, log_prob = state.ansatz.informed(effective_problem(problem, controls, beta), beta).sample(
+            key, num_samples
+        )
         return spins, log_prob.sum(1)
 
     def _weights(self, advantage: Float[Array, "m n"]) -> Float[Array, "m n"]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, InputError, is_traced
+from lehr.problem.base import Problem, Terms
 
 
 class Controls(eqx.Module):
@@ -162,17 +163,35 @@ class Schedule(eqx.Module):
 
 
 def effective_inverse_temperature(controls: Controls, energy_unit: Float[Array, ""]) -> Float[Array, ""]:
-    """Inverse temperature at which an ansatz should see the couplings, in 1 / units of the energy.
+    """Inverse of the scale on which an ansatz should see the couplings, in 1 / units of the energy.
 
-    1/T in a thermal protocol. A field Gamma acts on a spin in a longitudinal field h like the temperature Gamma
-    (ln p(+1)/p(-1) = 2 asinh(h / Gamma)), so the larger of the two counts. It is capped where T and Gamma vanish, and
-    plain energy minimisation, which has no scale of its own, sees the unit of the energy.
+    That scale is the temperature or the field, the larger of the two. It is kept from vanishing, and plain energy
+    minimisation, which has no scale of its own, sees the unit of the energy.
     """
     scales = [value for value in (controls.temperature, controls.field) if value is not None]
     if not scales:
         return 1 / energy_unit
     largest = scales[0] if len(scales) == 1 else jnp.maximum(*scales)
     return 1 / jnp.maximum(largest, _COLDEST * energy_unit)
+
+
+def effective_problem(problem: Problem, controls: Controls, inverse_temperature: Float[Array, ""]) -> Problem:
+    """The problem whose Boltzmann distribution at beta is nearest to p at these controls; an ansatz is shown its terms.
+
+    It is the problem itself where the temperature rules. In a field Gamma = 1 / beta a term `c prod s` of k spins acts
+    like one of `asinh(beta c) / (k beta)` at the temperature Gamma: exact for a single spin,
+    ln p(+1)/p(-1) = -2 asinh(c / Gamma), and for every k to first order in c / Gamma, where flipping its k spins costs
+    2 k Gamma.
+    """
+    if controls.field is None:
+        return problem
+    rules = True if controls.temperature is None else controls.field >= controls.temperature
+
+    def seen(terms: Terms) -> ArrayLike:
+        given = jnp.asarray(terms.coefficients)
+        return jnp.where(rules, jnp.asinh(inverse_temperature * given) / (terms.order * inverse_temperature), given)
+
+    return eqx.tree_at(lambda p: [t.coefficients for t in p.terms], problem, [seen(t) for t in problem.terms])
 
 
 _COLDEST = 1e-3
