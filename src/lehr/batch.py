@@ -132,7 +132,8 @@ def _advance(annealing, ansatz, problem, axis, moving, num_steps: Int[Array, ""]
         return _moving(state), info
 
     # The flipped copies of a transverse field fill the memory that they may take: one network after the other.
-    many = _mapped(step, axis, together=annealing.schedule.field is None)
+    together = annealing.schedule.field is None and (ansatz.side_by_side or jax.default_backend() != "cpu")
+    many = _mapped(step, axis, together=together)
     shapes = jax.eval_shape(many, moving, problem)[1]
     records = jax.tree.map(lambda leaf: jnp.zeros((_MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
 

@@ -50,16 +50,19 @@ class NaturalGradient(eqx.Module):
         """
         root = jnp.sqrt(weights)
         gram = scores.gram()
+        # Centring leaves rounding of this size, which no eigenvalue may fall below: samples may all agree.
+        rounding = 10 * jnp.finfo(gram.dtype).eps * (weights @ jnp.diag(gram))
         row = matmul(gram, weights)
         gram = root[:, None] * root[None] * (gram - row[:, None] - row[None] + weights @ row)
         centred = target - weights @ target
         gradient_norm = jnp.sqrt(jnp.maximum(root * centred @ matmul(gram, root * centred), 0))
         reach = self.clip * jnp.sqrt(weights @ centred**2)
         centred = jnp.clip(centred, -reach, reach)
-        # Where all samples agree there is nothing to learn, and the matrix is 0.
         tiny = jnp.finfo(gram.dtype).tiny
-        ridge = (self.damping * jnp.trace(gram) / len(root) + tiny) * jnp.eye(len(root), dtype=gram.dtype)
-        solution = jax.scipy.linalg.solve(gram + ridge, root * centred, assume_a="pos")
+        ridge = self.damping * jnp.maximum(jnp.trace(gram), 0) / len(root) + rounding + tiny
+        solution = jax.scipy.linalg.solve(
+            gram + ridge * jnp.eye(len(root), dtype=gram.dtype), root * centred, assume_a="pos"
+        )
         change = jnp.abs(rate * matmul(gram, solution) / root).max()
         step = root * solution * rate * jnp.minimum(1, self.most_change / jnp.maximum(change, tiny))
         return scores.pull(weights * step.sum() - step), gradient_norm

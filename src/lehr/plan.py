@@ -1,5 +1,6 @@
 """A run before it starts: which settings hold, and the engine that they make."""
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import fields
@@ -60,7 +61,7 @@ def chosen_settings(
         settings = BaselineSettings(method=changes["method"])
     else:
         kind = kind_of(problem, changes.get("ansatz", "auto") if ansatz is None else ansatz)
-        settings = default_settings(problem, changes.get("method", "vca"), kind)
+        settings = default_settings(problem, changes.get("method", "vca"), kind, changes.get("optimiser"))
     if isinstance(settings, BaselineSettings):
         for name in sorted(set(changes) & ({f.name for f in fields(Settings)} - {f.name for f in fields(settings)})):
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which trains no network.")
@@ -68,6 +69,10 @@ def chosen_settings(
     for name, users in _USERS.items():
         if changes.get(name) is not None and settings.method not in users:
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which has no such term.")
+    if isinstance(settings, Settings) and settings.optimiser == "natural" and settings.max_gradient_norm is not None:
+        raise InputError(
+            "Argument `max_gradient_norm` must be left out for the natural gradient, which controls its own step."
+        )
     return settings
 
 
@@ -100,15 +105,12 @@ def _networks(
     else:
         check_fits(ansatz, problems[0])
         description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
-    clip = settings.max_gradient_norm
-    direction = ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
-    if settings.optimiser == "natural":
-        direction = NaturalGradient()
+    used = settings.schedule(problems) if schedule is None else schedule
     annealing = VariationalAnnealing(
-        settings.schedule(problems) if schedule is None else schedule,
+        used,
         num_samples=settings.num_samples,
         learning_rate=None if isinstance(optimiser, optax.GradientTransformation) else settings.learning_rate,
-        optimiser=direction if optimiser is None else optimiser,
+        optimiser=_optimiser(settings, used) if optimiser is None else optimiser,
         normalise=settings.normalise,
     )
     return Batch(
@@ -120,6 +122,14 @@ def _networks(
         seed=settings.seed,
         description=description,
     )
+
+
+def _optimiser(settings: Settings, schedule: Schedule) -> optax.GradientTransformation | NaturalGradient:
+    if settings.optimiser == "natural":
+        # Local energies in a field have rare large values that matter: they are the states a flip away.
+        return NaturalGradient() if schedule.field is None else NaturalGradient(clip=math.inf)
+    clip = settings.max_gradient_norm
+    return ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
 
 
 def precision(settings: AnySettings) -> AbstractContextManager:

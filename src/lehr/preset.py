@@ -15,29 +15,37 @@ class Preset(NamedTuple):
     description: str
 
 
-def default_settings(problem: Problem, method: str = "vca", ansatz: str = "linear") -> Settings:
-    """Lehr's own settings for a problem, a protocol and an ansatz ("linear" or a recurrent one).
+def default_settings(
+    problem: Problem, method: str = "vca", ansatz: str = "linear", optimiser: str | None = None
+) -> Settings:
+    """Lehr's own settings for a problem, a protocol, an ansatz ("linear" or a recurrent one) and an optimiser (None for
+    the one that suits the ansatz).
 
     Chosen by time to the ground state on Edwards-Anderson, Sherrington-Kirkpatrick, Wishart and Newman-Moore instances
-    (`benchmarks/acceptance.py`): a cheap network wants a large learning rate and a geometric ramp, small problems many
-    short replicas, dense and large ones smaller and more steps.
+    (`benchmarks/acceptance.py`): a cheap network wants Adam with a large learning rate and a geometric ramp, small
+    problems many short replicas, dense and large ones smaller and more steps. Recurrent networks want natural gradient:
+    fewer steps, and every ground state. In a field, where local energies spread, it wants more samples.
     """
     if ansatz == "linear":
         n, dense = problem.num_spins, problem.coupling_matrix is not None
         steps = 5000 if n > 500 else 2000 if dense else 1000
         return Settings(
             method=method,
-            learning_rate=1e-2 if dense or n > 500 else 3e-2,
+            optimiser=optimiser or "adam",
+            learning_rate=0.1 if optimiser == "natural" else 1e-2 if dense or n > 500 else 3e-2,
             num_warmup_steps=steps // 20,
             num_annealing_steps=steps - steps // 20,
             replicas=16 if n <= 64 else 8 if dense and n <= 150 else 4 if n <= 500 else 1,
         )
+    field, natural = method in ("vqa", "rvqa"), optimiser != "adam"
+    steps = 1000 if not natural else 800 if field else 500
     return Settings(
         method=method,
-        learning_rate=3e-3,
+        optimiser="natural" if natural else "adam",
+        learning_rate=3e-3 if not natural else 0.3 if field else 0.2,
         num_warmup_steps=50,
-        num_annealing_steps=950,
-        num_samples=100,
+        num_annealing_steps=steps - 50,
+        num_samples=200 if natural and field else 100,
         replicas=2,
     )
 

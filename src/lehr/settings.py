@@ -124,8 +124,9 @@ class Settings(RunSettings):
 
     `temperature` and `transverse_field` are (start, stop) in the units of the energy; where None, they are read from
     the problem's local fields (`default_range`). Step counts as in `lehr.Schedule`. `num_samples` are drawn for each
-    gradient step, `num_final_samples` at the end, by each of `replicas` independent networks. `normalise` divides the
-    advantages by their root mean square; `max_gradient_norm` clips the gradient's global norm.
+    gradient step, `num_final_samples` at the end, by each of `replicas` independent networks. `optimiser` is "adam" or
+    "natural" (`lehr.optimise`). For Adam `normalise` divides the advantages by their root mean square, and
+    `max_gradient_norm` clips the gradient's global norm; the natural gradient controls its own step.
     """
 
     method: str = "vca"

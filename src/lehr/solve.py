@@ -270,9 +270,11 @@ def _check_finite(plan: Plan, position: _Progress, moving: PyTree, records, fold
     if fault is None:
         return
     later, found = fault
-    custom = "optimiser" in plan.custom
-    rate = "The optimiser's step size" if custom else f"The learning rate {plan.settings.to_json()['learning_rate']}"
+    custom, settings = "optimiser" in plan.custom, plan.settings.to_json()
+    rate = "The optimiser's step size" if custom else f"The learning rate {settings['learning_rate']}"
     clip = "clipping the gradient (optax.clip_by_global_norm)" if custom else "max_gradient_norm=1"
+    if settings["optimiser"] == "natural":
+        clip = "more samples"
     kept = "" if folder is None else f" The last good state is in `{folder.checkpoints.folder}`."
     raise DivergenceError(
         f"Training became non-finite at step {position.step + later} ({found}). "
