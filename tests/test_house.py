@@ -82,6 +82,7 @@ ROOMS = [
     "baseline/walkers",
     "plan",
     "states",
+    "tracking",
     "result",
     "checkpoint",
     "progress",

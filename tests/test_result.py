@@ -29,6 +29,7 @@ SUMMARY_KEYS = [
     "gradient_steps",
     "energy_evaluations",
     "spin_updates",
+    "warnings",
     "seconds",
     "device",
     "version",
@@ -167,7 +168,7 @@ def test_summary_has_exactly_the_keys_of_the_command_line():
 
 
 def test_text_is_a_handful_of_short_lines():
-    text = str(make_result(make_problem(ground_energy=-10.0)))
+    text = str(make_result(make_problem(ground_energy=-10.0), log_probs=None, samples=np.ones((3, 40, 6))))
     assert len(text.splitlines()) <= 10
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "ground energy  -10" in text
@@ -248,6 +249,46 @@ def test_a_run_folder_holds_everything(tmp_path, replicas, metadata):
     assert_same(result, loaded)
     assert loaded.samples.shape == (replicas, 40, 6)
     assert not any(np.isnan(loaded.history[name]).any() for name in loaded.history)
+
+
+def test_a_result_warns_wherever_it_is_shown(tmp_path):
+    """One replica alone meets the lowest energy, until that is known to be the ground energy."""
+    problem = make_problem()
+    states = 2 * ((np.arange(64)[:, None] >> np.arange(6)) & 1) - 1
+    states = states[problem.energy(states).argsort()]
+    samples = np.repeat(states[[0, 3, 5]], 40, axis=0).reshape(3, 40, 6)
+    result = make_result(problem, samples=samples)
+    (line,) = result.warnings
+    assert line.startswith("Only 1 of 3 replicas met the best energy")
+    assert str(result).splitlines()[-1] == f"  warning        {line}"
+    assert result.summary()["warnings"] == [line]
+    result.save(tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["warnings"] == [line]
+    assert Result.load(tmp_path).warnings == (line,)
+    solved = make_problem(ground_energy=result.best_energy)
+    assert make_result(solved, samples=samples).warnings == ()
+    assert make_result(problem, 1, samples=samples[:1]).warnings == ()
+
+
+def test_the_temperature_of_the_samples_is_kept(tmp_path):
+    result = make_result(make_problem(), temperature=0.3)
+    result.save(tmp_path)
+    assert Result.load(tmp_path).temperature == 0.3
+    assert make_result(make_problem()).tracking.acceptance.shape == (3,)
+    assert make_result(make_problem(), log_probs=None).tracking is None
+
+
+def test_a_folder_without_the_temperature_has_that_of_its_last_step(tmp_path):
+    """Folders of the same format by the first versions, whose history and `run.json` know less."""
+    result = make_result(make_problem(), temperature=0.3)
+    result.save(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())
+    del run["temperature"], run["warnings"]
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    loaded = Result.load(tmp_path)
+    assert loaded.temperature == result.history.temperature.values[0, -1]
+    (tmp_path / "run.json").write_text(json.dumps({**run, "method": "vqa"}))
+    assert Result.load(tmp_path).temperature is None
 
 
 def test_a_run_without_history_and_probabilities_is_kept_too(tmp_path):

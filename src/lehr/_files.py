@@ -84,6 +84,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_sha256(path: Path, run: Mapping[str, Any]) -> None:
+    """Errors: `InputError` where a file of a run folder is not the one whose checksum its `run.json` holds."""
+    try:
+        intact = sha256(path) == run["sha256"][path.name]
+    except (OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"File `{path}` must belong to the run, but it cannot be checked: {one_line(error)}."
+        ) from None
+    if not intact:
+        raise InputError(f"File `{path}` must be the one that the run wrote, but its checksum differs: it is damaged.")
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error in one line, without its full stop.
 

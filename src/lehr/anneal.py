@@ -38,7 +38,9 @@ class Info(eqx.Module):
     """What an observer sees of one step. Energies and free energies are in the units of H, not per spin and without the
     problem's constant offset, which no float32 sum should carry; entropy is
     in nats; `free_energy_variance` is the variance of F_loc over the samples (0 where p is the Boltzmann
-    distribution); `gradient_norm` is that of the objective in units of
+    distribution); `effective_sample_size` is the share of the samples, from 1/M to 1, that reweighting them to the
+    Boltzmann distribution at the temperature of the next step would leave (NaN where p is not meant to be Boltzmann's:
+    without a temperature, or in a field); `gradient_norm` is that of the objective in units of
     `energy_unit`, divided by the root mean square of the advantages where these are normalised."""
 
     temperature: Float[Array, ""]
@@ -49,6 +51,7 @@ class Info(eqx.Module):
     free_energy: Float[Array, ""]
     free_energy_variance: Float[Array, ""]
     entropy: Float[Array, ""]
+    effective_sample_size: Float[Array, ""]
     gradient_norm: Float[Array, ""]
 
 
@@ -131,7 +134,9 @@ class VariationalAnnealing(eqx.Module):
                 updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
         lowest = jnp.argmin(values.energy)
         better = values.energy[lowest] < state.best_energy
-        info = _info(values, log_prob, controls, gradient_norm)
+        following = self.schedule(state.step + 1)
+        share = _effective_sample_size(values, log_prob, following, effective_inverse_temperature(following, unit))
+        info = _info(values, log_prob, controls, share, gradient_norm)
         state = State(
             problem=problem,
             ansatz=with_params(state.ansatz, optax.apply_updates(ansatz.params, updates)),
@@ -167,7 +172,16 @@ def energy_unit(problem: Problem) -> Float[Array, ""]:
     return jnp.where(median > 0, median, 1)
 
 
-def _info(values, log_prob, controls, gradient_norm) -> Info:
+def _effective_sample_size(values, log_prob, controls, beta) -> Float[Array, ""]:
+    """(sum w)^2 / (M sum w^2) with w = exp(-beta H) / p; NaN where `controls` have no Boltzmann distribution."""
+    if controls.temperature is None or controls.field is not None:
+        return jnp.full((), jnp.nan, values.energy.dtype)
+    log_weight = -beta * (values.energy - values.energy.min()) - log_prob.sum(1)
+    weight = jnp.exp(log_weight - log_weight.max())
+    return weight.sum() ** 2 / (weight @ weight) / weight.shape[0]
+
+
+def _info(values, log_prob, controls, effective_sample_size, gradient_norm) -> Info:
     zero, weights = jnp.zeros((), values.energy.dtype), values.weights
     return Info(
         temperature=zero if controls.temperature is None else controls.temperature.astype(zero.dtype),
@@ -178,5 +192,6 @@ def _info(values, log_prob, controls, gradient_norm) -> Info:
         free_energy=weights @ values.free_energy,
         free_energy_variance=weights @ (values.free_energy - weights @ values.free_energy) ** 2,
         entropy=-weights @ log_prob.sum(1),
+        effective_sample_size=effective_sample_size,
         gradient_norm=gradient_norm,
     )

@@ -79,6 +79,11 @@ class Batch(Engine):
         samples = self._replicas * (num_steps * self.annealing.num_samples + self._num_final_samples)
         return Work(num_steps, samples, samples * self._num_spins)
 
+    def temperature(self, num_steps: int) -> float | None:
+        """That of the schedule; in a transverse field p is not a Boltzmann distribution."""
+        controls = self.annealing.schedule(num_steps)
+        return None if controls.temperature is None or controls.field is not None else float(controls.temperature)
+
     def fault(self, moving: PyTree, records: dict[str, np.ndarray]) -> tuple[int, str] | None:
         """The first step whose free energy, gradient or (at the end of the chunk) parameters are not finite."""
         finite = np.isfinite(records["free_energy"]) & np.isfinite(records["gradient_norm"])

@@ -162,6 +162,8 @@ def solve(
     folder = out or resume
     if as_json:
         several = isinstance(results, list)
+        for line in [line for result in (results if several else [results]) for line in result.warnings]:
+            print(f"warning: {line}", file=sys.stderr)
         print(json.dumps({"results": [r.summary() for r in results]} if several else results.summary()))
     else:
         print(*(results if isinstance(results, list) else [results]), sep="\n")

@@ -53,6 +53,11 @@ class Engine(abc.ABC):
     def work(self, num_steps: int) -> Work:
         """What so many steps and the final states cost, for one problem."""
 
+    def temperature(self, num_steps: int) -> float | None:
+        """Of the Boltzmann distribution that the final states should follow after so many steps; None where p has no
+        such aim."""
+        return None
+
     def fault(self, moving: Any, records: dict[str, np.ndarray]) -> tuple[int, str] | None:
         """Where in the last call of `advance` something became non-finite, and what; None where all is well."""
         return None

@@ -5,32 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dimod
 import numpy as np
 import xarray as xr
-from jaxtyping import Float64, Int, Int8
+from jaxtyping import Float64, Int8
 
-from lehr._files import one_line, printable, read_json, sha256, write_json
+from lehr._files import check_sha256, one_line, printable, read_json, sha256, write_json
 from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import ArrayLike, InputError
 from lehr._version import __version__
 from lehr.engine import Work
 from lehr.problem.base import Problem
 from lehr.problem.io import load_problem, save_problem
-from lehr.states import checked_states, energies_of, grouped
+from lehr.states import Distinct, checked_states, energies_of, grouped
+from lehr.tracking import Tracking, remarks, track, unconfirmed
 
 _FORMAT = 2
 _PROBLEM, _HISTORY, _SAMPLES, _RUN = "problem.json", "history.nc", "samples.nc", "run.json"
-
-
-class Distinct(NamedTuple):
-    """Distinct sampled states by increasing energy: spins [K, N], energies [K], how often each was drawn [K]."""
-
-    spins: Int8[np.ndarray, "k n"]
-    energies: Float64[np.ndarray, " k"]
-    counts: Int[np.ndarray, " k"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,9 +33,10 @@ class Result:
     `samples` [R, M, N] are the final ±1 samples of R replicas, with `energies` [R, M] and `log_probs` [R, M] (ln p of
     the replica that drew them, in nats; None for methods that have no p). `best_spins` [N] is the best state among the
     samples and everything visited on the way, `replica_best_energies` [R] are the lowest energies that each replica
-    has met. `work` counts gradient steps, energy evaluations and spin updates. `history` has dimensions (replica,
-    step). `seconds` says where the time went: compile, train, sample. `spec` is a JSON-able dict of all that is needed
-    to make the run again.
+    has met. `temperature` is that of the Boltzmann distribution which the samples should follow, None where there is
+    none. `work` counts gradient steps, energy evaluations and spin updates. `history` has dimensions (replica, step).
+    `seconds` says where the time went: compile, train, sample. `spec` is a JSON-able dict of all that is needed to make
+    the run again.
 
     Build one by `assemble`, read one by `load`:
 
@@ -64,6 +58,7 @@ class Result:
     best_spins: Int8[np.ndarray, " n"]
     best_energy: float
     replica_best_energies: Float64[np.ndarray, " r"]
+    temperature: float | None
     history: xr.Dataset
     work: Work
     seconds: Mapping[str, float]
@@ -82,6 +77,7 @@ class Result:
         samples: ArrayLike,
         log_probs: ArrayLike | None = None,
         visited: ArrayLike | None = None,
+        temperature: float | None = None,
         history: Mapping[str, ArrayLike] | None = None,
         work: Work | None = None,
         seconds: Mapping[str, float] | None = None,
@@ -127,6 +123,7 @@ class Result:
             best_spins=states[replica, lowest].copy(),
             best_energy=float(state_energies[replica, lowest]),
             replica_best_energies=state_energies.min(axis=1),
+            temperature=temperature,
             history=_history(history or {}, len(spins)),
             work=work or Work(),
             seconds={name: float(value) for name, value in (seconds or {}).items()},
@@ -179,6 +176,24 @@ class Result:
         spins = self.samples.reshape(-1, self.problem.num_spins)[first[by_energy]]
         return Distinct(spins, energies[by_energy], counts[by_energy])
 
+    @cached_property
+    def tracking(self) -> Tracking | None:
+        """How well the samples represent the Boltzmann distribution, and replicas each other; None without ln p."""
+        if self.log_probs is None:
+            return None
+        symmetric = all(terms.order % 2 == 0 for terms in self.problem.terms)
+        sampled = (self.energies, self.log_probs, self.samples)
+        return track(*sampled, self.temperature, self.problem.resolution, flip_symmetric=symmetric)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each sign of collapse, lost tracking or an unconfirmed best energy, with the remedy."""
+        lines = [] if self.tracking is None else remarks(self.tracking, self.history, self.problem.num_spins)
+        ground = self.ground_energy
+        if ground is None or self.best_energy > ground + self.problem.resolution:
+            lines += unconfirmed(self.replica_best_energies, self.problem.resolution)
+        return tuple(lines)
+
     def to_sampleset(self) -> dimod.SampleSet:
         """The samples as a `dimod.SampleSet` (SPIN, the problem's labels), one row per replica and distinct state.
 
@@ -226,6 +241,7 @@ class Result:
             "num_samples": self.num_samples,
             "num_distinct": self.num_distinct,
             **self.work._asdict(),
+            "warnings": list(self.warnings),
             "seconds": {name: self.seconds.get(name, 0.0) for name in ("compile", "train", "sample")},
             "device": self.device,
             "version": self.version,
@@ -248,6 +264,7 @@ class Result:
         }
         lines = [f"{self.problem.name}: {self.problem.num_spins} spins, method {self.method}, seed {self.seed}"]
         lines += [f"  {name:<13}  {value}" for name, value in rows.items() if value]
+        lines += [f"  {'warning':<13}  {line}" for line in self.warnings]
         return printable(lines)
 
     __repr__ = __str__
@@ -284,6 +301,7 @@ class Result:
             **{name: value for name, value in self.summary().items() if name != "best_spins"},
             "seconds": dict(self.seconds),
             "ansatz": self.ansatz,
+            "temperature": self.temperature,
             "spec": dict(self.spec),
             "sha256": {name: sha256(folder / name) for name in (_PROBLEM, _HISTORY, _SAMPLES)},
         }
@@ -303,11 +321,12 @@ class Result:
                 f"but its format is {run.get('format')} and its status {run.get('status')!r}."
             )
         for name in (_PROBLEM, _HISTORY, _SAMPLES):
-            _check_checksum(folder / name, run)
+            check_sha256(folder / name, run)
         problem = load_problem(folder / _PROBLEM, format="json")
         arrays, history = read_dataset(folder / _SAMPLES), read_dataset(folder / _HISTORY)
         try:
             samples = arrays["samples"].transpose("replica", "sample", "spin").values
+            shape = {"replica": samples.shape[0], "sample": samples.shape[1]}
             best = checked_states("best_spins", arrays["best_spins"].transpose("spin").values, problem.num_spins)
             if history.sizes["replica"] != len(samples):
                 raise ValueError(f"`history` has {history.sizes['replica']} replicas, `samples` {len(samples)}")
@@ -317,11 +336,12 @@ class Result:
                 method=str(run["method"]),
                 seed=int(run["seed"]),
                 samples=checked_states("samples", samples, problem.num_spins),
-                energies=_per_sample(arrays, "energy", samples.shape[:2]),
-                log_probs=_per_sample(arrays, "log_prob", samples.shape[:2]) if "log_prob" in arrays else None,
+                energies=_numbers(arrays, "energy", shape),
+                log_probs=_numbers(arrays, "log_prob", shape) if "log_prob" in arrays else None,
                 best_spins=best,
                 best_energy=float(run["best_energy"]),
-                replica_best_energies=_per_replica(arrays, "replica_best_energy", len(samples)),
+                replica_best_energies=_numbers(arrays, "replica_best_energy", {"replica": len(samples)}),
+                temperature=_temperature(run, history),
                 history=history,
                 work=Work(*(int(run[name]) for name in Work._fields)),
                 seconds={str(name): float(value) for name, value in run["seconds"].items()},
@@ -341,18 +361,17 @@ def _checked_log_probs(log_probs: ArrayLike, shape: tuple[int, ...]) -> Float64[
     return array.reshape(shape)
 
 
-def _per_sample(arrays: xr.Dataset, name: str, shape: tuple[int, ...]) -> Float64[np.ndarray, "r m"]:
-    array = arrays[name].transpose("replica", "sample").values.astype(np.float64)
-    if array.shape != shape:
-        raise ValueError(f"`{name}` has shape {array.shape}, but the samples are {shape}")
+def _numbers(arrays: xr.Dataset, name: str, shape: Mapping[str, int]) -> Float64[np.ndarray, "..."]:
+    array = arrays[name].transpose(*shape).values.astype(np.float64)
+    if array.shape != tuple(shape.values()):
+        raise ValueError(f"`{name}` has shape {array.shape}, but the samples are {dict(shape)}")
     return array
 
 
-def _per_replica(arrays: xr.Dataset, name: str, num_replicas: int) -> Float64[np.ndarray, " r"]:
-    array = arrays[name].transpose("replica").values.astype(np.float64)
-    if array.shape != (num_replicas,):
-        raise ValueError(f"`{name}` has shape {array.shape}, but there are {num_replicas} replicas")
-    return array
+def _temperature(run: Mapping[str, Any], history: xr.Dataset) -> float | None:
+    if "temperature" not in run and run["method"] == "vca" and history.sizes["step"]:
+        return float(history["temperature"].values[0, -1])  # the last step's: early folders do not have it
+    return None if run.get("temperature") is None else float(run["temperature"])
 
 
 def _check_energy(problem: Problem, spins: Int8[np.ndarray, " n"], energy: float) -> None:
@@ -373,14 +392,3 @@ def _history(columns: Mapping[str, ArrayLike], num_replicas: int) -> xr.Dataset:
             )
     variables = {name: (("replica", "step"), values) for name, values in arrays.items()}
     return xr.Dataset(variables, {"replica": np.arange(num_replicas), "step": steps})
-
-
-def _check_checksum(path: Path, run: Mapping[str, Any]) -> None:
-    try:
-        intact = sha256(path) == run["sha256"][path.name]
-    except (OSError, KeyError, TypeError) as error:
-        raise InputError(
-            f"File `{path}` must belong to the run, but it cannot be checked: {one_line(error)}."
-        ) from None
-    if not intact:
-        raise InputError(f"File `{path}` must be the one that the run wrote, but its checksum differs: it is damaged.")

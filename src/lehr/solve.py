@@ -183,6 +183,7 @@ def _run(
                 samples=spins[mine],
                 log_probs=None if log_probs is None else log_probs[mine],
                 visited=np.asarray(position.moving.best_spins)[mine],
+                temperature=engine.temperature(position.step),
                 history=_history(position.records, mine, float(problem.offset), engine.record_every, every),
                 work=engine.work(position.step),
                 seconds=seconds,

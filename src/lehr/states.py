@@ -1,13 +1,23 @@
 """States: many spin configurations, which of them are equal, and their energies."""
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float64, Int8
+from jaxtyping import Float64, Int, Int8
 
 from lehr._types import ArrayLike, InputError
 from lehr.problem.base import Problem
 
 # Numbers held at once while energies are evaluated: 32 MB for each intermediate array.
 _CHUNK_NUMBERS = 2**22
+
+
+class Distinct(NamedTuple):
+    """Distinct sampled states by increasing energy: spins [K, N], energies [K], how often each was drawn [K]."""
+
+    spins: Int8[np.ndarray, "k n"]
+    energies: Float64[np.ndarray, " k"]
+    counts: Int[np.ndarray, " k"]
 
 
 def grouped(spins: Int8[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
