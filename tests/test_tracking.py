@@ -67,8 +67,8 @@ def test_effective_sample_size_by_hand():
 
 
 def test_a_chain_by_hand():
-    """A better state is always accepted, a hopeless one never: from E = 3 on to 2, 1 and 1, past 900, 800 and 900."""
-    found = tracked([3.0, 900.0, 2.0, 800.0, 1.0, 1.0, 900.0], 0.0)
+    """A better state is always accepted, a hopeless one never: from E = 300 to 100, 0 and 0, past 900, 200 and 100."""
+    found = tracked([300.0, 900.0, 100.0, 200.0, 0.0, 0.0, 100.0], 0.0)
     np.testing.assert_allclose(found.acceptance, 3 / 6)
     assert np.isnan(tracked([3.0], 0.0).acceptance).all()
 
