@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
@@ -205,6 +207,37 @@ def test_several_results_are_one_json_object(call, solved, monkeypatch):
     code, stdout, _ = call("solve", "--resume", out, "--json")
     assert (code, len(stdout.splitlines())) == (0, 1)
     assert json.loads(stdout) == {"results": [result.summary()] * 2}
+
+
+def test_refine_goes_on_from_a_run_and_keeps_it_apart(call, solved, tmp_path):
+    before = json.loads(solved[2])
+    out = tmp_path / "run"
+    shutil.copytree(solved[0], out)
+    code, stdout, stderr = call("solve", "--resume", out, "--refine", "--json")
+    assert code == 0, stderr
+    after = json.loads(stdout)
+    assert after["unrefined_best_energy"] == before["best_energy"] >= after["best_energy"]
+    assert after["mean_energy"] == before["mean_energy"]
+    assert after["spin_updates"] > before["spin_updates"]
+    assert Result.load(out).summary() == after
+
+
+def test_warnings_are_told_beside_the_json(call, solved, monkeypatch):
+    result = Result.load(solved[0])
+    energies = np.array([result.best_energy, result.best_energy + 1])
+    unsure = replace(result, problem=unsolved(result.problem), replica_best_energies=energies)
+    monkeypatch.setattr(sys.modules["lehr.solve"], "resume", lambda *arguments, **options: unsure)
+    (line,) = unsure.warnings
+    code, stdout, stderr = call("solve", "--resume", solved[0], "--json")
+    assert (code, stderr.splitlines()[0]) == (0, f"warning: {line}")
+    assert json.loads(stdout)["warnings"] == [line]
+    code, stdout, stderr = call("solve", "--resume", solved[0])
+    assert stdout.splitlines()[-1].endswith(line)
+    assert line not in stderr
+
+
+def unsolved(problem):
+    return lehr.Problem(problem.num_spins, [(t.indices, t.coefficients) for t in problem.terms])
 
 
 def test_interrupt_leaves_a_checkpoint_and_resume_finishes(start, chain, tmp_path):

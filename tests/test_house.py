@@ -84,6 +84,7 @@ ROOMS = [
     "states",
     "tracking",
     "result",
+    "refine",
     "checkpoint",
     "progress",
     "run_folder",

@@ -21,6 +21,7 @@ SUMMARY_KEYS = [
     "seed",
     "best_energy",
     "best_spins",
+    "unrefined_best_energy",
     "mean_energy",
     "ground_energy",
     "residual_per_spin",

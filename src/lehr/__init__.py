@@ -27,6 +27,7 @@ from lehr.problem import (
 from lehr.problem.convert import from_bqm, from_graph, from_polynomial, to_bqm, to_graph, to_polynomial
 from lehr.problem.io import load_problem, save_problem
 from lehr.problem.qubo import from_ising, from_qubo, to_ising, to_qubo
+from lehr.refine import refine
 from lehr.result import Result
 from lehr.sampler import Sampler
 from lehr.schedule import Controls, GeometricRamp, InverseRamp, LinearRamp, Schedule, TableRamp
@@ -73,6 +74,7 @@ __all__ = [  # noqa: RUF022 - the order is that of the data flow
     "solve",
     "resume",
     "Result",
+    "refine",
     "compare",
     "Sampler",
     "InputError",

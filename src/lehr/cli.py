@@ -131,6 +131,7 @@ def solve(
     out: Annotated[Path | None, typer.Option(help="Folder for the run.", metavar="DIR")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 60.0,
+    refine: Annotated[bool, typer.Option("--refine", help="Go on with local moves from what was found.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find low-energy states of the problem in FILE."""
@@ -160,6 +161,8 @@ def solve(
         problem = load_problem(file, format)
         results = find(problem, preset=preset, out=out, checkpoint_seconds=checkpoint_seconds, **changes)
     folder = out or resume
+    if refine:
+        results = _refined(results, folder)
     if as_json:
         several = isinstance(results, list)
         for line in [line for result in (results if several else [results]) for line in result.warnings]:
@@ -254,6 +257,18 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     print("presets")
     for name, preset in PRESETS.items():
         print(f"  {name:<14} {preset.description}\n{'':17}{preset.settings.outline}")
+
+
+def _refined(results: Any, folder: Path | None) -> Any:
+    """What `solve` returned after local moves, which the run's folder gets, too."""
+    from lehr.refine import refine
+    from lehr.run_folder import RunFolder
+
+    several = isinstance(results, list)
+    refined = [refine(result) for result in (results if several else [results])]
+    if folder is not None:
+        RunFolder.open(folder).save(refined)
+    return refined if several else refined[0]
 
 
 def _shape(size: str) -> tuple[int, ...]:

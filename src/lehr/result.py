@@ -19,7 +19,7 @@ from lehr._version import __version__
 from lehr.engine import Work
 from lehr.problem.base import Problem
 from lehr.problem.io import load_problem, save_problem
-from lehr.states import Distinct, checked_states, energies_of, grouped
+from lehr.states import Distinct, check_energy, checked_states, energies_of, grouped
 from lehr.tracking import Tracking, remarks, track, unconfirmed
 
 _FORMAT = 2
@@ -36,7 +36,7 @@ class Result:
     has met. `temperature` is that of the Boltzmann distribution which the samples should follow, None where there is
     none. `work` counts gradient steps, energy evaluations and spin updates. `history` has dimensions (replica, step).
     `seconds` says where the time went: compile, train, sample. `spec` is a JSON-able dict of all that is needed to make
-    the run again.
+    the run again. `unrefined_best_energy` is what the run itself had found, where `lehr.refine` went on from there.
 
     Build one by `assemble`, read one by `load`:
 
@@ -66,6 +66,7 @@ class Result:
     device: str
     version: str
     spec: Mapping[str, Any]
+    unrefined_best_energy: float | None = None
 
     @classmethod
     def assemble(
@@ -235,6 +236,7 @@ class Result:
             "seed": self.seed,
             "best_energy": self.best_energy,
             "best_spins": self.best_spins.tolist(),
+            "unrefined_best_energy": self.unrefined_best_energy,
             "mean_energy": self.mean_energy,
             "ground_energy": self.ground_energy,
             "residual_per_spin": self.residual_per_spin,
@@ -248,11 +250,12 @@ class Result:
         }
 
     def __str__(self) -> str:
-        ground, residual = self.ground_energy, self.residual_per_spin
+        ground, residual, unrefined = self.ground_energy, self.residual_per_spin, self.unrefined_best_energy
         share = float((self.energies <= self.best_energy + self.problem.resolution).mean())
         replicas = "" if len(self.samples) == 1 else f" from {len(self.samples)} replicas"
         rows = {
             "best energy": f"{self.best_energy:.12g}, reached by {share:.1%} of the samples",
+            "refined from": "" if unrefined is None else f"{unrefined:.12g}, the best energy before local moves",
             "ground energy": "unknown" if ground is None else f"{ground:.12g}",
             "mean energy": f"{self.mean_energy:.12g}"
             + ("" if residual is None else f", {residual:.2g} per spin above"),
@@ -330,7 +333,7 @@ class Result:
             best = checked_states("best_spins", arrays["best_spins"].transpose("spin").values, problem.num_spins)
             if history.sizes["replica"] != len(samples):
                 raise ValueError(f"`history` has {history.sizes['replica']} replicas, `samples` {len(samples)}")
-            _check_energy(problem, best, run["best_energy"])
+            check_energy(problem, best, run["best_energy"])
             return cls(
                 problem=problem,
                 method=str(run["method"]),
@@ -349,6 +352,7 @@ class Result:
                 device=str(run["device"]),
                 version=str(run["version"]),
                 spec=dict(run["spec"]),
+                unrefined_best_energy=_number_or_none(run.get("unrefined_best_energy")),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"Run folder `{folder}` must be one that `save` wrote, but: {one_line(error)}.") from None
@@ -371,14 +375,11 @@ def _numbers(arrays: xr.Dataset, name: str, shape: Mapping[str, int]) -> Float64
 def _temperature(run: Mapping[str, Any], history: xr.Dataset) -> float | None:
     if "temperature" not in run and run["method"] == "vca" and history.sizes["step"]:
         return float(history["temperature"].values[0, -1])  # the last step's: early folders do not have it
-    return None if run.get("temperature") is None else float(run["temperature"])
+    return _number_or_none(run.get("temperature"))
 
 
-def _check_energy(problem: Problem, spins: Int8[np.ndarray, " n"], energy: float) -> None:
-    found = float(problem.energy(spins))
-    # Large terms may cancel: rounding is a matter of their sizes, not of their sum.
-    if not abs(found - energy) <= problem.resolution:
-        raise ValueError(f"`best_spins` have the energy {found:.12g}, but `best_energy` is {energy}")
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _history(columns: Mapping[str, ArrayLike], num_replicas: int) -> xr.Dataset:

@@ -49,3 +49,11 @@ def checked_states(name: str, spins: ArrayLike, num_spins: int) -> Int8[np.ndarr
     if not ((spins == 1) | (spins == -1)).all():
         raise InputError(f"Argument `{name}` must hold spins +1 and -1, but it holds other numbers.")
     return spins.astype(np.int8)
+
+
+def check_energy(problem: Problem, spins: Int8[np.ndarray, " n"], energy: float) -> None:
+    """Errors: `ValueError` where the best state of a run folder does not have the energy that stands beside it."""
+    found = float(problem.energy(spins))
+    # Large terms may cancel: rounding is a matter of their sizes, not of their sum.
+    if not abs(found - energy) <= problem.resolution:
+        raise ValueError(f"`best_spins` have the energy {found:.12g}, but `best_energy` is {energy}")
