@@ -77,9 +77,10 @@ def track(
     unknown = np.full(len(energies), np.nan)
     share = acceptance = unknown
     if temperature is not None:
-        log_weights = _log_weights(energies, log_probs, temperature, resolution)
-        weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-        share = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1) / weights.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):  # at T = 0 only the lowest energy counts
+            log_weights = _log_weights(energies, log_probs, temperature, resolution)
+            weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+            share = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1) / weights.shape[1]
         acceptance = np.array([_acceptance(row[:_MOST_PROPOSALS]) for row in log_weights])
     lowest = energies <= energies.min() + resolution
     states = samples[lowest]
@@ -122,8 +123,7 @@ def unconfirmed(best_energies: Float64[np.ndarray, " r"], resolution: float) -> 
 def _log_weights(energies, log_probs, temperature: float, resolution: float) -> Float64[np.ndarray, "r m"]:
     excess = energies - energies.min(axis=1, keepdims=True)
     excess = np.where(excess <= resolution, 0, excess)
-    with np.errstate(over="ignore"):  # at T = 0 only the lowest energy counts
-        return -excess / max(temperature, np.finfo(float).tiny) - log_probs
+    return -excess / max(temperature, np.finfo(float).tiny) - log_probs
 
 
 def _acceptance(log_weights: Float64[np.ndarray, " m"]) -> float:
