@@ -27,6 +27,14 @@ def test_descent_ends_where_no_flip_is_downhill():
         assert refined.best_energy == pytest.approx(float(PROBLEM.energy(refined.best_spins)), rel=1e-12)
 
 
+def test_what_a_hot_chain_meets_is_brought_downhill():
+    problem = edwards_anderson(6, seed=2)
+    starts = 2 * np.random.default_rng(4).integers(0, 2, (20, 36)) - 1
+    for start in starts:
+        refined = refine(found(problem, start[None], temperature=1.0), num_sweeps=2)
+        assert (problem.flip_cost(refined.best_spins.astype(float)) >= -1e-9).all()
+
+
 def test_a_chain_leaves_the_local_minimum():
     """A ferromagnetic ring in a weak field, all spins against it: downhill nothing moves."""
     terms: dict[tuple[int, ...], float] = {(i, (i + 1) % 6): -1.0 for i in range(6)} | {(i,): -0.1 for i in range(6)}
