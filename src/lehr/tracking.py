@@ -19,8 +19,8 @@ _SMALL_SHARE = 0.1
 _LARGE_VARIANCE = 0.05
 _MOST_STRETCHES = 40
 # With fewer pairs of equal samples in all replicas together, the agreement is noise.
-_LEAST_PAIRS = 100
-_GOOD_AGREEMENT = 0.7
+_LEAST_PAIRS = 200
+_GOOD_AGREEMENT = 0.8
 _MOST_PROPOSALS = 10_000
 
 
