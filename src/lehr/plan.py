@@ -13,6 +13,7 @@ from lehr._types import InputError
 from lehr.anneal import ADAM, VariationalAnnealing
 from lehr.ansatz.base import Ansatz, check_fits
 from lehr.ansatz.choose import build_ansatz, kind_of
+from lehr.ansatz.symmetrised import symmetrised
 from lehr.baseline.settings import BASELINES, BaselineSettings
 from lehr.batch import Batch
 from lehr.engine import Engine
@@ -105,6 +106,7 @@ def _networks(
     else:
         check_fits(ansatz, problems[0])
         description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
+    ansatz, description = symmetrised(ansatz, description, problems, settings.symmetrise)
     used = settings.schedule(problems) if schedule is None else schedule
     annealing = VariationalAnnealing(
         used,

@@ -10,6 +10,7 @@ import numpy as np
 from lehr._types import InputError
 from lehr.problem.base import Problem
 from lehr.schedule import LEAST_STEPS, METHODS, RAMPS, Schedule, protocol
+from lehr.symmetry import named_kinds
 
 MANY = 2**31 - 1  # step counts are int32 on the device
 
@@ -126,12 +127,15 @@ class Settings(RunSettings):
     the problem's local fields (`default_range`). Step counts as in `lehr.Schedule`. `num_samples` are drawn for each
     gradient step, `num_final_samples` at the end, by each of `replicas` independent networks. `optimiser` is "adam" or
     "natural" (`lehr.optimise`). For Adam `normalise` divides the advantages by their root mean square, and
-    `max_gradient_norm` clips the gradient's global norm; the natural gradient controls its own step.
+    `max_gradient_norm` clips the gradient's global norm; the natural gradient controls its own step. `symmetrise` names
+    the symmetries of the problem that the networks' distribution is averaged over (`lehr.symmetry.symmetries`), none by
+    default, so that what is found is the network's own.
     """
 
     method: str = "vca"
     ansatz: str = "auto"
     ansatz_options: Mapping[str, Any] = field(default_factory=dict)
+    symmetrise: str = ""
     num_warmup_steps: int = 50
     num_annealing_steps: int = 950
     num_samples: int = 64
@@ -158,9 +162,10 @@ class Settings(RunSettings):
             if not absent and (value is None or not _is_number(value) or value <= 0):
                 self._refuse(name, "positive and finite")
             object.__setattr__(self, name, None if value is None else float(value))
-        for name, kind in (("ansatz", str), ("ansatz_options", Mapping), ("normalise", bool)):
+        for name, kind in (("ansatz", str), ("ansatz_options", Mapping), ("symmetrise", str), ("normalise", bool)):
             if not isinstance(getattr(self, name), kind):
                 self._refuse(name, {str: "a name", Mapping: "a mapping of options", bool: "true or false"}[kind])
+        named_kinds(self.symmetrise)
 
     @property
     def outline(self) -> str:
@@ -173,8 +178,9 @@ class Settings(RunSettings):
         field = self.transverse_field if self.method in ("vqa", "rvqa") else None
         starts = [f"{symbol}0 {ends[0]:g}" for symbol, ends in (("T", hot), ("Γ", field)) if ends is not None]
         width = [f"d_h {self.ansatz_options['hidden']}"] if "hidden" in self.ansatz_options else []
+        mean = [f"symmetrised ({self.symmetrise})"] if self.symmetrise else []
         steps = [f"{self.num_steps} steps", f"lr {self.learning_rate:g}", f"{self.num_samples} samples"]
-        return ", ".join([*starts, self.ansatz, *width, *steps])
+        return ", ".join([*starts, self.ansatz, *width, *mean, *steps])
 
     def schedule(self, problems: list[Problem]) -> Schedule:
         """The schedule of the protocol."""

@@ -9,16 +9,20 @@ from lehr.ansatz.dilated import DilatedRNN
 from lehr.ansatz.linear import Linear
 from lehr.ansatz.rnn1d import RNN1D
 from lehr.ansatz.rnn2d import RNN2D
+from lehr.ansatz.symmetrised import Symmetrised, symmetrised
 from lehr.problem.base import Problem
 
 
-def build_ansatz(problem: Problem, name: str = "auto", options: Mapping[str, Any] | None = None) -> tuple[Ansatz, str]:
+def build_ansatz(
+    problem: Problem, name: str = "auto", options: Mapping[str, Any] | None = None, symmetrise: str = ""
+) -> tuple[Ansatz, str]:
     """An ansatz for `problem` and a line that says which and why.
 
     Arguments: `name`: "auto", "linear", "rnn1d", "rnn2d" or "dilated"; `options`: keyword arguments of its
     constructor (`lehr.Linear`, `lehr.RNN1D`, ...), and for the recurrent ones `informed`, whether they hear the
-    terms of the problem (they do unless it is false). Errors: `InputError` for an unknown name or option, or where the
-    ansatz does not fit the problem.
+    terms of the problem (they do unless it is false); `symmetrise`: the symmetries that p is averaged over, none by
+    default (`lehr.symmetry.symmetries`). Errors: `InputError` for an unknown name or option, or where the ansatz does
+    not fit the problem.
 
     >>> build_ansatz(Problem.from_terms(3, {(0, 1): 1.0, (1, 2): 1.0}))[1]
     'linear (8 parameters): all terms are pairwise, where it is the strongest per second'
@@ -32,7 +36,8 @@ def build_ansatz(problem: Problem, name: str = "auto", options: Mapping[str, Any
     except TypeError as error:
         raise InputError(f"Argument `ansatz_options` must hold options of {name!r}, but: {error}.") from None
     described = "".join(f", {key} {value}" for key, value in options.items())
-    return ansatz, f"{name}{described} ({ansatz.num_parameters} parameters): {reason}"
+    description = f"{name}{described} ({ansatz.num_parameters} parameters): {reason}"
+    return symmetrised(ansatz, description, [problem], symmetrise)
 
 
 def kind_of(problem: Problem, ansatz: str | Ansatz) -> str:
@@ -40,7 +45,7 @@ def kind_of(problem: Problem, ansatz: str | Ansatz) -> str:
     if isinstance(ansatz, str):
         linear = (_automatic(problem)[0] if ansatz == "auto" else ansatz) == "linear"
     else:
-        linear = isinstance(ansatz, Linear)
+        linear = isinstance(ansatz.ansatz if isinstance(ansatz, Symmetrised) else ansatz, Linear)
     return "linear" if linear else "recurrent"
 
 

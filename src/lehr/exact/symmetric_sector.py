@@ -64,14 +64,16 @@ def lattice_symmetries(problem: Problem) -> Permutations:
     return np.stack(list(found.values()))
 
 
-def leaves_unchanged(problem: Problem, permutation: Int[np.ndarray, " num_spins"]) -> bool:
-    """Whether `H(s[permutation]) = H(s)` for all s: the same terms with the same coefficients.
+def leaves_unchanged(
+    problem: Problem, permutation: Int[np.ndarray, " num_spins"], signs: Int[np.ndarray, " num_spins"] | None = None
+) -> bool:
+    """Whether `H(signs * s[permutation]) = H(s)` for all s: the same terms with the same coefficients.
 
     >>> ring = Problem.from_terms(3, {(0, 1): 1.0, (1, 2): 2.0, (0, 2): 2.0})
     >>> leaves_unchanged(ring, np.array([1, 0, 2])), leaves_unchanged(ring, np.array([1, 2, 0]))
     (True, False)
     """
-    return all(_same_terms(terms, permutation) for terms in problem.terms)
+    return all(_same_terms(terms, permutation, signs) for terms in problem.terms)
 
 
 def symmetric_sector(num_spins: int, permutations: Permutations) -> SymmetricSector:
@@ -134,11 +136,15 @@ def _point_maps(dimension: int) -> list[Int[np.ndarray, "dimension dimension"]]:
     return [np.diag(s)[list(order)] for s in signs for order in orders]
 
 
-def _same_terms(terms: Terms, permutation: Int[np.ndarray, " num_spins"]) -> bool:
-    moved = np.sort(permutation[np.asarray(terms.indices)], axis=1)
+def _same_terms(
+    terms: Terms, permutation: Int[np.ndarray, " num_spins"], signs: Int[np.ndarray, " num_spins"] | None
+) -> bool:
+    present = np.asarray(terms.coefficients) != 0
+    indices, coefficients = np.asarray(terms.indices)[present], np.asarray(terms.coefficients)[present]
+    moved = np.sort(permutation[indices], axis=1)
     order = np.lexsort(moved.T[::-1])  # the order in which a Problem keeps its terms
-    same = np.array_equal(moved[order], terms.indices)
-    return same and np.array_equal(np.asarray(terms.coefficients)[order], terms.coefficients)
+    turned = coefficients if signs is None else coefficients * signs[indices].prod(axis=1)
+    return np.array_equal(moved[order], indices) and np.array_equal(turned[order], coefficients)
 
 
 def _generated(permutations: Permutations) -> Int[np.ndarray, "elements num_spins"]:

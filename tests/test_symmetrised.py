@@ -1,0 +1,329 @@
+"""The mean over a group of symmetries against enumeration, and the symmetries that problems are found to have."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from enumeration import all_states, energies, field_matrix, with_random_params
+from lehr import (
+    RNN1D,
+    RNN2D,
+    Controls,
+    DilatedRNN,
+    InputError,
+    Lattice,
+    Linear,
+    Problem,
+    Settings,
+    Symmetrised,
+    build_ansatz,
+    edwards_anderson,
+    newman_moore,
+    solve,
+)
+from lehr.ansatz import symmetrised
+from lehr.ansatz.choose import kind_of
+from lehr.objective import advantages, local_values
+from lehr.symmetry import MOST_ELEMENTS, Group, check_unchanged, global_flip, kernel, symmetries, translations
+
+# Spins (x, y) of a 2 x 3 torus, coupled to their neighbours along y and, in fours, to the plaquette.
+RING = {(3 * x + y, 3 * x + (y + 1) % 3): 0.7 for x in (0, 1) for y in range(3)}
+FOURS = {tuple(sorted((y, (y + 1) % 3, 3 + y, 3 + (y + 1) % 3))): -0.4 for y in range(3)}
+PROBLEM = Problem.from_terms(6, RING | FOURS, lattice=Lattice((2, 3), "periodic"))
+SPLIT = Problem.from_terms(6, RING, lattice=Lattice((2, 3), "periodic"))  # whose linear ansatz is drawn in two branches
+STATES = all_states(6)
+CASES = {
+    "linear flip": (lambda: Linear(SPLIT), SPLIT, "flip"),
+    "linear translations kernel": (lambda: Linear(SPLIT), SPLIT, "translations,kernel"),
+    "rnn1d translations": (lambda: RNN1D(6, hidden=3, order=[2, 0, 5, 1, 4, 3]), PROBLEM, "translations"),
+    "rnn2d informed kernel": (lambda: RNN2D((2, 3), hidden=3, problem=PROBLEM), PROBLEM, "kernel"),
+    "dilated flip translations": (lambda: DilatedRNN(6, hidden=2), PROBLEM, "flip,translations"),
+}
+BETA = 0.6
+CONTROLS = {"vca": Controls(jnp.asarray(0.7), None), "vqa": Controls(None, jnp.asarray(0.9))}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    build, problem, kinds = CASES[request.param]
+    ansatz = Symmetrised(with_random_params(build()), symmetries(problem, kinds))
+    return ansatz.informed(problem, jnp.asarray(BETA)), problem
+
+
+def log_p(ansatz, states=STATES) -> np.ndarray:
+    return np.asarray(jax.jit(lambda a, s: a.log_prob(s).sum(1))(ansatz, jnp.asarray(states)))
+
+
+def moved(group: Group, number: int, states=STATES) -> np.ndarray:
+    """g s, spin by spin."""
+    image = np.empty_like(states)
+    for i in range(states.shape[1]):
+        image[:, i] = group.signs[number, i] * states[:, group.permutations[number, i]]
+    return image
+
+
+def test_group_sizes_of_the_cases():
+    sizes = {name: symmetries(problem, kinds).size for name, (_, problem, kinds) in CASES.items()}
+    assert list(sizes.values()) == [2, 24, 6, 4, 12]
+
+
+def test_p_is_the_normalised_symmetric_mean(case):
+    ansatz, _ = case
+    found = log_p(ansatz)
+    p = np.exp(found)
+    assert p.sum() == pytest.approx(1, abs=1e-12)
+    own = np.exp(log_p(ansatz.ansatz))
+    elements = range(ansatz.group.size)
+    number = {tuple(state): k for k, state in enumerate(STATES)}
+    places = [[number[tuple(state)] for state in moved(ansatz.group, g)] for g in elements]
+    np.testing.assert_allclose(p, sum(own[place] for place in places) / len(elements), atol=1e-14)
+    for place in places:
+        np.testing.assert_allclose(found[place], found, atol=1e-12)
+    assert max(np.abs(own[place] - own).max() for place in places) > 0.01
+
+
+def test_images_and_invariance(case):
+    ansatz, problem = case
+    images = ansatz.group.images(STATES)
+    for number, image in enumerate(images):
+        np.testing.assert_array_equal(image, moved(ansatz.group, number))
+        np.testing.assert_allclose(problem.energy(image), problem.energy(STATES), atol=1e-12)
+
+
+def test_samples_and_their_log_probabilities(case):
+    ansatz, _ = case
+    spins, log_prob = jax.jit(lambda a: a.sample(jax.random.key(1), 4000))(ansatz)
+    np.testing.assert_allclose(log_prob, ansatz.log_prob(spins), atol=1e-12)
+    states, counts = np.unique(np.asarray(spins), axis=0, return_counts=True)
+    expected = np.zeros(64)
+    expected[((states < 0) @ (1 << np.arange(5, -1, -1))).astype(int)] = counts
+    p = 4000 * np.exp(log_p(ansatz))
+    # 5 standard deviations of chi-square with 63 degrees of freedom
+    assert ((expected - p) ** 2 / p).sum() < 63 + 5 * np.sqrt(2 * 63)
+
+
+def test_all_blame_is_on_the_first_spin(case):
+    ansatz, _ = case
+    log_prob = np.asarray(ansatz.log_prob(jnp.asarray(STATES)))
+    assert (np.delete(log_prob, ansatz.order.sites[0], axis=1) == 0).all()
+    np.testing.assert_array_equal(ansatz.order.ends, 6)
+
+
+def test_flips_against_direct_evaluation(case):
+    ansatz, _ = case
+    states = STATES[::5]
+    ratio = jax.jit(lambda a, s: a.flip_log_ratio(s))(ansatz, jnp.asarray(states))
+    for i in range(6):
+        flipped = np.where(np.arange(6) == i, -states, states)
+        np.testing.assert_allclose(ratio[:, i], log_p(ansatz, flipped) - log_p(ansatz, states), atol=1e-11)
+
+
+@pytest.mark.parametrize("room", [1, 40, 150])
+def test_chunks_change_nothing(case, monkeypatch, room):
+    ansatz, _ = case
+    states = jnp.asarray(STATES[::7])
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=len(states)))
+
+    def everything():
+        return ansatz.log_prob(states), ansatz.flip_log_ratio(states), ansatz.scores(states).pull(weights)
+
+    whole = everything()
+    monkeypatch.setattr(symmetrised, "_MOST_SPINS", room)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), whole, everything())
+
+
+def test_scores_are_the_derivatives(case):
+    ansatz, _ = case
+    states = jnp.asarray(STATES[::5])
+    flat, rebuild = jax.flatten_util.ravel_pytree(ansatz.params)
+
+    def mean(flat):
+        """ln p from the images one by one."""
+        own = eqx.tree_at(lambda a: a.params, ansatz.ansatz, rebuild(flat))
+        images = [jnp.asarray(moved(ansatz.group, g, np.asarray(states))) for g in range(ansatz.group.size)]
+        return jax.nn.logsumexp(jnp.stack([own.log_prob(image).sum(1) for image in images]), axis=0)
+
+    expected = np.asarray(jax.jacrev(mean)(flat))
+    scores = jax.jit(lambda a, s: a.scores(s))(ansatz, states)
+    np.testing.assert_allclose(scores.gram(), expected @ expected.T, atol=1e-10)
+    assert np.abs(expected).max() > 0.1
+
+
+def test_gradient_is_unbiased(case):
+    """The estimator averaged over *all* batches of two samples is the gradient of the exact objective."""
+    ansatz, problem = case
+    states, energy = jnp.asarray(STATES), energies(problem)
+
+    def objective(log_p, controls):
+        total = jnp.exp(log_p) @ energy
+        if controls.temperature is not None:
+            total = total + controls.temperature * (jnp.exp(log_p) @ log_p)
+        if controls.field is not None:
+            psi = jnp.exp(log_p / 2)
+            total = total + controls.field * (psi @ (field_matrix(6) @ psi))
+        return total
+
+    @jax.jit
+    def both(params):
+        table, score = jax.vjp(lambda p: eqx.tree_at(lambda a: a.params, ansatz, p).log_prob(states), params)
+        found = table.sum(1)
+        p = jnp.exp(found)
+        results, every = {}, jnp.arange(64)
+        for method, controls in CONTROLS.items():
+            values = local_values(problem, ansatz, states, table, controls)
+
+            def of_batch(a, b, values=values):
+                batch = jax.tree.map(lambda leaf: leaf[jnp.stack([a, b])], values)
+                return p[a] * p[b] * advantages(batch, ansatz.order) / 2
+
+            weights = jax.vmap(lambda a, of=of_batch: jax.vmap(lambda b: of(a, b))(every))(every)
+            exact = jnp.broadcast_to(jax.grad(objective)(found, controls)[:, None], table.shape)
+            results[method] = score(exact)[0], score(weights[:, :, 0].sum(1) + weights[:, :, 1].sum(0))[0]
+        return results
+
+    for exact, estimated in both(ansatz.params).values():
+        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(exact))
+        assert largest > 0.02
+        jax.tree.map(lambda a, b, atol=1e-10 * largest: np.testing.assert_allclose(b, a, atol=atol), exact, estimated)
+
+
+def test_replicas_and_gradients_of_samples(case):
+    """Under vmap over parameters and keys the drawn log-probabilities have the gradients of `log_prob`."""
+    ansatz, _ = case
+    params = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), 0.5 * jnp.asarray(leaf)]), ansatz.params)
+
+    def drawn(params, key):
+        return eqx.tree_at(lambda a: a.params, ansatz, params).sample(key, 5)
+
+    def given(params, spins):
+        return eqx.tree_at(lambda a: a.params, ansatz, params).log_prob(spins)
+
+    keys = jax.random.split(jax.random.key(2), 2)
+    spins, _ = jax.vmap(drawn)(params, keys)
+    first = jax.vmap(jax.grad(lambda p, key: drawn(p, key)[1].sum()))(params, keys)
+    second = jax.vmap(jax.grad(lambda p, s: given(p, s).sum()))(params, spins)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), first, second)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(first)) > 0.1
+
+
+def test_kernels():
+    assert [kernel(newman_moore(side)).size for side in (3, 4, 5, 6)] == [4, 1, 1, 16]
+    group = kernel(newman_moore(3))
+    np.testing.assert_array_equal(group.permutations, np.tile(np.arange(9), (4, 1)))
+    ground = newman_moore(3).ground_spins * group.signs
+    np.testing.assert_allclose(newman_moore(3).energy(ground), -4.5)
+    glass = edwards_anderson(3, seed=2)
+    assert sorted(kernel(glass).signs.tolist()) == sorted(global_flip(glass).signs.tolist()) == [[-1] * 9, [1] * 9]
+    assert kernel(Problem.from_terms(2, {(0, 1): 1.0, (0,): 0.0})).size == 2
+    assert kernel(Problem.from_terms(2, {(0, 1): 1.0, (0,): 0.1})).size == 1
+
+
+def test_global_flip():
+    assert global_flip(PROBLEM).size == global_flip(Problem.from_terms(2, {(0, 1): 1.0, (0,): 0.0})).size == 2
+    assert global_flip(Problem.from_terms(2, {(0, 1): 1.0, (0,): 1.0})).size == global_flip(newman_moore(3)).size == 1
+
+
+def test_translations():
+    neighbours = {tuple(sorted((3 * x + y, 3 * x + (y + 1) % 3))): -1.0 for x in range(4) for y in range(3)}
+    neighbours |= {tuple(sorted((3 * x + y, 3 * ((x + 1) % 4) + y))): -0.5 for x in range(4) for y in range(3)}
+    lattice = Lattice((4, 3), "periodic")
+    ferromagnet = Problem.from_terms(12, neighbours, lattice=lattice)
+    assert translations(ferromagnet).size == 12
+    disordered = Problem.from_terms(12, neighbours | {(0, 1): -1.1}, lattice=lattice)
+    assert translations(disordered).size == translations(edwards_anderson(3, seed=2)).size == 1
+    striped = Problem.from_terms(12, neighbours | {(0,): 0.2, (1,): 0.2, (2,): 0.2}, lattice=lattice)
+    group = translations(striped)  # along the stripe only
+    assert group.size == 3
+    assert {tuple(row) for row in group.permutations[:, :3]} == {(0, 1, 2), (2, 0, 1), (1, 2, 0)}
+    assert translations(Problem.from_terms(12, neighbours)).size == 1
+
+
+def test_products_are_groups():
+    group = symmetries(PROBLEM, "flip,translations,kernel")
+    assert group.size == 24  # the flip is in the kernel
+    check_unchanged(group, PROBLEM)
+    assert symmetries(newman_moore(6), "translations,kernel").size == 36 * 16
+
+
+FREE = Problem.from_terms(14, {(0, 1): 1.0})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Group([[0, 1, 2], [1, 2, 0]]), "`permutations` must form a group with their signs, but a product"),
+        (lambda: Group([[0, 1]], [[-1, -1]]), "`permutations` must form a group"),
+        (lambda: Group([[0, 1], [0, 1]]), "`permutations` must form a group"),
+        (lambda: Group([[0, 0]]), "`permutations` must hold permutations of the spins"),
+        (lambda: Group([[0, 1]], [[1, 0]]), "`signs` must be 1 or -1"),
+        (lambda: Group([[0, 1]], [1, 1]), r"`signs` must have the shape \[G, N\]"),
+        (lambda: Group(np.zeros((MOST_ELEMENTS + 1, 1), int)), "`permutations` must hold at most 4096 elements"),
+        (lambda: kernel(FREE), r"at most 4096 elements, but the kernel of problem has 2\*\*13"),
+        (lambda: check_unchanged(global_flip(PROBLEM), newman_moore((2, 3))), "changes that of Newman-Moore 2x3"),
+        (lambda: check_unchanged(global_flip(PROBLEM), FREE), "`group` must act on the 14 spins"),
+        (lambda: Symmetrised(RNN1D(5), global_flip(PROBLEM)), "`group` must act on the 5 spins of the ansatz"),
+        (
+            lambda: Symmetrised(Linear(newman_moore((2, 3))), global_flip(PROBLEM)).informed(
+                newman_moore((2, 3)), jnp.ones(())
+            ),
+            "`group` must leave the energy",
+        ),
+        (lambda: build_ansatz(newman_moore(3), symmetrise="flip"), "has none of the kind 'flip'"),
+        (lambda: build_ansatz(newman_moore(4), symmetrise="translations,kernel"), "has none of the kind 'kernel'"),
+        (lambda: build_ansatz(newman_moore(3), symmetrise="kernel,rotations"), "or several joined by commas"),
+        (lambda: Settings(symmetrise="rotations"), "must be flip, translations, kernel, or several joined by commas"),
+        (lambda: Settings(symmetrise=3), "`symmetrise` must be a name"),
+        (
+            lambda: solve(PROBLEM, ansatz=Symmetrised(Linear(PROBLEM), global_flip(PROBLEM)), symmetrise="flip"),
+            "`symmetrise` must be left out for an ansatz that is symmetrised already",
+        ),
+        (lambda: solve(PROBLEM, "sa", symmetrise="flip"), "`symmetrise` must be left out for sa"),
+    ],
+)
+def test_errors_in_one_line(call, message):
+    with pytest.raises(InputError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_every_problem_of_a_stack_must_have_the_symmetries():
+    other = Problem.from_terms(6, RING | {(0, 1): 0.6}, lattice=SPLIT.lattice, name="disordered")
+    with pytest.raises(InputError, match="changes that of disordered"):
+        solve([SPLIT, other], symmetrise="translations", num_steps=2)
+
+
+def test_off_by_default_and_told_where_on():
+    options = {"seed": 0, "num_steps": 2, "num_samples": 4, "num_final_samples": 4, "replicas": 1}
+    assert Settings().symmetrise == ""
+    plain = solve(newman_moore(3), **options, ansatz_options={"hidden": 2})
+    assert "symmetris" not in plain.ansatz
+    result = solve(newman_moore(3), **options, ansatz_options={"hidden": 2}, symmetrise="translations,kernel")
+    assert result.ansatz == f"{plain.ansatz}; symmetrised: p is the mean over 36 symmetries (translations,kernel)"
+    own = Symmetrised(RNN1D(9, hidden=2), kernel(newman_moore(3)))
+    description = solve(newman_moore(3), **options, ansatz=own).ansatz
+    assert description == "Symmetrised (28 parameters): as given; symmetrised: p is the mean over 4 symmetries"
+    assert kind_of(PROBLEM, Symmetrised(Linear(PROBLEM), global_flip(PROBLEM))) == "linear"
+    assert "symmetrised (kernel)" in Settings(symmetrise="kernel").outline
+
+
+@pytest.mark.parametrize("options", [{}, {"optimiser": "natural", "learning_rate": 0.2}])
+def test_all_ground_states_evenly(options):
+    """A vanilla network that does not hear the terms falls into one of the four; its mean holds all of them."""
+    settings = {
+        "ansatz": "rnn2d", "ansatz_options": {"informed": False, "hidden": 8}, "temperature": (2.0, 0.1), "seed": 0,
+        "num_steps": 150, "learning_rate": 0.02, "num_samples": 40, "num_final_samples": 1000, "replicas": 1,
+    } | options  # fmt: skip
+    for kinds, most, least in (("", 0.9, None), ("kernel", 0.33, 0.17)):
+        result = solve(newman_moore(3), symmetrise=kinds, **settings)
+        ground = result.energies[0] < -4.5 + 1e-9
+        _, counts = np.unique(result.samples[0][ground], axis=0, return_counts=True)
+        share = counts / 1000
+        print(kinds, ground.mean(), share)
