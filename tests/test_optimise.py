@@ -124,6 +124,18 @@ def test_flipped_at_random():
     np.testing.assert_allclose(flips.mean(0), 0.06, atol=4 * error)
 
 
+def test_rounding_is_not_inverted():
+    """Scores that are equal but for rounding leave a matrix of rounding errors, which need not be positive."""
+    noise = np.random.default_rng(4).normal(size=(300, 40, 30))
+    for equal in (0.3 + 1e-7 * noise).astype(np.float32):
+        target = jnp.asarray(equal[:, 0] - 0.3)
+        weights = jnp.full(40, 1 / 40, jnp.float32)
+        updates, norm = NaturalGradient().updates(Jacobian(jnp.asarray(equal)), target, weights, 0.2)
+        assert np.isfinite(updates).all()
+        assert np.abs(updates).max() < 1
+        assert np.isfinite(norm)
+
+
 @pytest.mark.parametrize("method", ["vca", "vqa"])
 def test_natural_gradient_finds_all_ground_states(method):
     """Newman-Moore L = 3 has four; the entropy of the samples says how evenly they are drawn."""
