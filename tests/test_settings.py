@@ -168,6 +168,8 @@ def test_numbers_of_numpy_become_plain():
         ("transverse_field", [1.0, float("nan")], "must be two finite numbers"),
         ("ansatz", 3, "must be a name"),
         ("ansatz_options", "hidden", "must be a mapping of options"),
+        ("symmetrise", 3, "must be a name"),
+        ("symmetrise", "flip;kernel", "must be flip, translations, kernel, or several joined by commas"),
         ("normalise", "no", "must be true or false"),
         ("steps", 10, "must be a setting, but the settings are: num_steps, method, "),
     ],

@@ -1,6 +1,6 @@
 """Symmetrised: the mean of a distribution over a group of symmetries, with its exact log-probability."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from lehr.problem.base import Problem
 from lehr.symmetry import Group, check_unchanged, symmetries
 
 # Spins of the images that are evaluated at once; a recurrent ansatz holds some kB of states for each.
-_MOST_SPINS = 2**18
+MOST_SPINS = 2**18
 
 
 class Symmetrised(Ansatz):
@@ -91,61 +91,55 @@ class Symmetrised(Ansatz):
 
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p(s) at the spin drawn first and 0 at the others, shape [num_samples, N]; the sum is ln p(s)."""
-
-        def log_prob(images, group):
-            return self.ansatz.log_prob(images).sum(1).reshape(group.size, -1)
-
-        total = self._log_mean(spins, spins.shape[:1], log_prob)
+        total = log_means(self, spins)[:, 0]
         return jnp.zeros(spins.shape, total.dtype).at[:, self.order.sites[0]].set(total)
 
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
-        """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated.
-
-        A flip of spin i of s is one of spin j of g s, where `permutations[g, j] = i`.
-        """
-        num_samples, num_spins = spins.shape
-
-        def log_probs(images, group):
-            ratio = self.ansatz.flip_log_ratio(images).reshape(group.size, num_samples, num_spins)
-            place = jnp.broadcast_to(jnp.argsort(group.permutations, axis=1)[:, None], ratio.shape)
-            ratio = jnp.pad(jnp.take_along_axis(ratio, place, axis=2), ((0, 0), (0, 0), (1, 0)))
-            return ratio + self.ansatz.log_prob(images).sum(1).reshape(group.size, num_samples, 1)
-
-        found = self._log_mean(spins, (num_samples, 1 + num_spins), log_probs)
+        """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
+        found = log_means(lax.stop_gradient(self), spins, flips=True)
         return found[:, 1:] - found[:, :1]
 
-    def scores(self, spins: Float[Array, "num_samples n"]) -> Jacobian:
+    def scores(self, spins: Float[Array, "num_samples n"], *, room: int = MOST_SPINS) -> Jacobian:
         """d ln p(s) / d theta of every sample, as many at once as their images leave room for."""
 
         def log_prob(params, one):
-            return with_params(self, params).log_prob(one[None]).sum()
+            return log_means(with_params(self, params), one[None], room=room).sum()
 
         num_samples, num_spins = spins.shape
-        together = min(num_samples, max(1, _MOST_SPINS // (self.group.size * num_spins)))
+        together = min(num_samples, max(1, room // (self.group.size * num_spins)))
         return Jacobian(lax.map(partial(jax.grad(log_prob), self.params), spins, batch_size=together))
 
-    def _log_mean(
-        self, spins: Float[Array, "m n"], shape: tuple[int, ...], values: Callable[[Array, Group], Array]
-    ) -> Float[Array, "m ..."]:
-        """`ln (1 / |G|) sum_g exp values(g s)`, of this shape.
 
-        `values(images, group)` gets the images of a few elements, [few * M, N], and these elements, and returns
-        [few, *shape].
-        """
-        (num_samples, num_spins), size = spins.shape, self.group.size
-        room = max(1, _MOST_SPINS // (num_samples * num_spins))
-        few = max(each for each in range(1, min(size, room) + 1) if size % each == 0)
-        chunks = jax.tree.map(lambda table: jnp.asarray(table).reshape(size // few, few, num_spins), self.group)
+# Compiled once for each kind and shape, also where the caller does not compile.
+@partial(jax.jit, static_argnames=("flips", "room"))
+def log_means(
+    ansatz: Symmetrised, spins: Float[Array, "m n"], *, flips: bool = False, room: int = MOST_SPINS
+) -> Float[Array, "m _"]:
+    """ln p(s), shape [M, 1]; with `flips` also ln p(s with spin i flipped) for every i, [M, 1 + N].
 
-        # The states of the networks are made again for the gradient rather than kept for all elements.
-        @partial(jax.checkpoint, prevent_cse=False)
-        def add(total, chunk):
-            images = chunk.images(spins).reshape(few * num_samples, num_spins)
-            found = jax.nn.logsumexp(values(images, chunk), axis=0)
-            return jnp.logaddexp(total, found.astype(total.dtype)), None
+    The images are made for a few elements of the group at a time: at most `room` spins, unless those of one are more. A
+    flip of spin i of s is a flip of spin j of g s, where `permutations[g, j] = i`.
+    """
+    (num_samples, num_spins), group, inner = spins.shape, ansatz.group, ansatz.ansatz
+    most = min(group.size, max(1, room // spins.size))
+    few = max(number for number in range(1, most + 1) if group.size % number == 0)
+    chunks = jax.tree.map(lambda table: jnp.asarray(table).reshape(-1, few, num_spins), group)
 
-        start = jnp.full(shape, -jnp.inf, jnp.result_type(spins, *jax.tree.leaves(self.params)))
-        return lax.scan(add, start, chunks)[0] - jnp.log(size).astype(start.dtype)
+    # The states of the network are made again for the gradient rather than kept for all elements.
+    @partial(jax.checkpoint, prevent_cse=False)
+    def add(total, chunk):
+        images = chunk.images(spins).reshape(-1, num_spins)
+        found = inner.log_prob(images).sum(1).reshape(few, num_samples, 1)
+        if flips:
+            ratio = inner.flip_log_ratio(images).reshape(few, num_samples, num_spins)
+            place = jnp.broadcast_to(jnp.argsort(chunk.permutations, axis=1)[:, None], ratio.shape)
+            flipped = found + jnp.take_along_axis(ratio, place, axis=2)
+            found = jnp.concatenate([found, flipped], axis=2)
+        return jnp.logaddexp(total, jax.nn.logsumexp(found, axis=0).astype(total.dtype)), None
+
+    dtype = jnp.result_type(spins, *jax.tree.leaves(ansatz.params))
+    start = jnp.full((num_samples, 1 + num_spins * flips), -jnp.inf, dtype)
+    return lax.scan(add, start, chunks)[0] - jnp.log(group.size).astype(dtype)
 
 
 def symmetrised(ansatz: Ansatz, description: str, problems: Sequence[Problem], symmetrise: str) -> tuple[Ansatz, str]:
