@@ -62,7 +62,7 @@ def test_scores_are_the_jacobian(name):
 
 @pytest.mark.parametrize("name", ["linear", "rnn2d informed"])
 def test_update_is_the_fisher_preconditioned_gradient(name):
-    """With every state weighted by p, minSR is - rate (F + lambda)^-1 g, F the exact Fisher matrix and g the gradient."""
+    """With every state weighted by p, minSR is -rate (F + lambda)^-1 g: exact Fisher matrix F, exact gradient g."""
     ansatz = with_random_params(ANSATZE[name]())
     log_prob, scores = jacobian(ansatz, STATES)
     p = np.exp(log_prob)

@@ -23,8 +23,8 @@ class Affine(eqx.Module):
 
     def __call__(self, values: Float[Array, "m k"]) -> Float[Array, "m d"]:
         """The map of M rows."""
-        product = matmul(values, self.kernel)
-        return product if self.bias is None else jnp.add(product, self.bias[None])
+        product = jnp.asarray(matmul(values, self.kernel))
+        return product if self.bias is None else product + self.bias[None]
 
 
 class Tap:
