@@ -23,7 +23,7 @@ from test_result import SUMMARY_KEYS
 CHAIN = 12
 QUICK = ("--seed", 1, "--replicas", 2, "--samples", 25)  # one compiled program for all
 # Arguments of `lehr.solve` that are no settings, and one that is nothing at all.
-FOREIGN = ("problem", "out", "callback", "schedule", "optimiser", "progress", "preset", "history_every", "a[/b]")
+FOREIGN = ("problem", "out", "callback", "schedule", "progress", "preset", "history_every", "a[/b]")
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ from product import Product
 PROBLEM = mixed_problem(6)
 ANSATZ = Product(6)
 # One compiled program serves most tests: what they change are numbers, not shapes.
-QUICK = {"ansatz": ANSATZ, "num_steps": 40, "num_samples": 16, "num_final_samples": 20, "replicas": 2, "seed": 3}
+QUICK = {
+    "ansatz": ANSATZ, "optimiser": "adam", "num_steps": 40, "num_samples": 16, "num_final_samples": 20, "replicas": 2,
+    "seed": 3,
+}  # fmt: skip
 ALONE = {**QUICK, "replicas": 1}
 
 
@@ -216,10 +219,11 @@ def test_gradients_may_be_clipped():
 def test_any_optimiser():
     rate = optax.linear_schedule(0.5, 0.1, 40)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(rate))
-    first = quick(**ALONE, optimiser=optimiser)
+    own = {**ALONE, "optimiser": optimiser}
+    first = quick(**own)
     assert float(first.history["energy_mean"][0, -5:].mean()) < float(first.history["energy_mean"][0, :5].mean()) - 1
     # the optimiser is whole: the learning rate of the settings is not applied on top
-    assert_same_run(quick(**ALONE, optimiser=optimiser, learning_rate=1e-9), first)
+    assert_same_run(quick(**own, learning_rate=1e-9), first)
 
 
 def test_divergence(tmp_path):
@@ -264,7 +268,7 @@ def test_divergence_of_ones_own_optimiser(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(import_module("lehr.solve"), "_CHUNK_SECONDS", 0.0)
         with pytest.raises(DivergenceError, match=r"at step 2 .* optimiser's step size is probably too large"):
-            quick(**ALONE, optimiser=optimiser, out=tmp_path / "run", checkpoint_seconds=0.0)
+            quick(**{**ALONE, "optimiser": optimiser}, out=tmp_path / "run", checkpoint_seconds=0.0)
     newest = max((tmp_path / "run" / "checkpoint").glob("step-*.npz"))
     assert newest.name == "step-000000002.npz"
     with np.load(newest) as arrays:

@@ -12,7 +12,6 @@ from lehr.ansatz.dilated import DilatedRNN
 from lehr.ansatz.linear import Linear
 from lehr.ansatz.rnn1d import RNN1D
 from lehr.ansatz.rnn2d import RNN2D
-from lehr.ansatz.symmetrised import Symmetrised
 from lehr.compare import compare
 from lehr.exact.choose import exact
 from lehr.preset import PRESETS
@@ -62,7 +61,6 @@ __all__ = [  # noqa: RUF022 - the order is that of the data flow
     "RNN1D",
     "RNN2D",
     "DilatedRNN",
-    "Symmetrised",
     "build_ansatz",
     "Schedule",
     "Controls",

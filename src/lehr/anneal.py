@@ -1,6 +1,6 @@
 """One annealing step: sample, weigh, update. Pure functions of the state."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, Key
 from lehr.ansatz.base import Ansatz, check_fits, with_params
-from lehr.objective import advantages, flipped_at_random, local_values
+from lehr.objective import LocalValues, advantages, flipped_at_random, local_values
 from lehr.optimise import NaturalGradient
 from lehr.problem.base import Problem
 from lehr.schedule import Schedule, effective_inverse_temperature, effective_problem
@@ -55,12 +55,22 @@ class Info(eqx.Module):
     gradient_norm: Float[Array, ""]
 
 
+class _Drawn(NamedTuple):
+    """The samples of a step."""
+
+    spins: Float[Array, "m n"]
+    log_prob: Float[Array, "m n"]
+    values: LocalValues
+
+
 class VariationalAnnealing(eqx.Module):
     """Trains an ansatz on the objective of its schedule, one gradient step after the other (paper A, fig. 2).
 
     Arguments: `schedule`; `num_samples` M per step; `learning_rate`, which multiplies the updates of `optimiser`, any
-    optax transformation that leaves the step size out (default Adam's direction); with `learning_rate=None` the
-    optimiser's updates are taken as they are. `normalise` divides the advantages by their root mean square.
+    optax transformation that leaves the step size out (default Adam's direction), or a `NaturalGradient`; with
+    `learning_rate=None` the optimiser's updates are taken as they are. `normalise` divides the advantages by their root
+    mean square. In a field, natural gradient flips a random spin of each sample with `flip_probability`, and weights
+    the samples accordingly.
 
     >>> from lehr.ansatz.linear import Linear
     >>> from lehr.schedule import protocol
@@ -102,36 +112,22 @@ class VariationalAnnealing(eqx.Module):
 
     def step(self, state: State) -> tuple[State, Info]:
         """One gradient step at the controls of `state.step`."""
-        controls = self.schedule(state.step)
-        problem = state.problem
+        controls, problem = self.schedule(state.step), state.problem
         unit = energy_unit(problem)
         beta = effective_inverse_temperature(controls, unit)
         ansatz = state.ansatz.informed(effective_problem(problem, controls, beta), beta)
         key = jax.random.fold_in(state.key, state.step)
-
         if isinstance(self.optimiser, NaturalGradient):
-            spins, log_prob = ansatz.sample(key, self.num_samples)
-            if controls.field is not None:
-                spins = flipped_at_random(jax.random.fold_in(key, 0), spins, self.flip_probability)
-                log_prob = ansatz.log_prob(spins)
-            values = local_values(problem, ansatz, spins, log_prob, controls, self.flip_probability)
-            updates, gradient_norm = self.optimiser.updates(
-                ansatz.scores(spins), beta * values.free_energy, values.weights, self.learning_rate
-            )
+            drawn, updates, gradient_norm = self._natural(self.optimiser, problem, ansatz, key, controls, beta)
             optimiser_state = state.optimiser_state
         else:
-
-            def draw(params):
-                spins, log_prob = with_params(ansatz, params).sample(key, self.num_samples)
-                return log_prob, spins
-
-            log_prob, score, spins = jax.vjp(draw, ansatz.params, has_aux=True)
-            values = local_values(problem, ansatz, spins, log_prob, controls)
-            (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
+            drawn, gradient = self._plain(problem, ansatz, key, controls, unit)
             gradient_norm = optax.tree.norm(gradient)
             updates, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, ansatz.params)
             if self.learning_rate is not None:
                 updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
+
+        spins, log_prob, values = drawn
         lowest = jnp.argmin(values.energy)
         better = values.energy[lowest] < state.best_energy
         following = self.schedule(state.step + 1)
@@ -147,6 +143,33 @@ class VariationalAnnealing(eqx.Module):
             best_energy=jnp.where(better, values.energy[lowest], state.best_energy),
         )
         return state, info
+
+    def _plain(self, problem, ansatz, key, controls, unit) -> tuple[_Drawn, Any]:
+        """Samples, and the gradient by the scores of the very pass that drew them."""
+
+        def draw(params):
+            spins, log_prob = with_params(ansatz, params).sample(key, self.num_samples)
+            return log_prob, spins
+
+        log_prob, score, spins = jax.vjp(draw, ansatz.params, has_aux=True)
+        values = local_values(problem, ansatz, spins, log_prob, controls)
+        (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
+        return _Drawn(spins, log_prob, values), gradient
+
+    def _natural(self, optimiser, problem, ansatz, key, controls, beta) -> tuple[_Drawn, Any, Float[Array, ""]]:
+        """Samples, the natural-gradient update, and the norm of the plain gradient."""
+        if controls.field is None:
+            spins, log_prob = ansatz.sample(key, self.num_samples)
+            values = local_values(problem, ansatz, spins, log_prob, controls)
+        else:
+            # A superposition lives by amplitudes that its own samples rarely show: look a flip away from them.
+            draw_key, flip_key = jax.random.split(key)
+            spins = flipped_at_random(flip_key, ansatz.sample(draw_key, self.num_samples)[0], self.flip_probability)
+            log_prob = ansatz.log_prob(spins)
+            values = local_values(problem, ansatz, spins, log_prob, controls, self.flip_probability)
+        rate = jnp.asarray(1.0 if self.learning_rate is None else self.learning_rate)
+        updates, norm = optimiser.updates(ansatz.scores(spins), beta * values.free_energy, values.weights, rate)
+        return _Drawn(spins, log_prob, values), updates, norm
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""

@@ -65,7 +65,7 @@ def solve(
     "vca" (temperature, the default), "vqa" (transverse field), "rvqa" (both) or "cqo" (neither), or a baseline that
     trains nothing: "sa", "sqa", "pt" or "metropolis" (settings: `lehr.baseline.settings`); `preset`: a name of
     `lehr.PRESETS`, Lehr's own settings by default; `ansatz`: a name ("auto", "linear", "rnn1d", "rnn2d", "dilated") or
-    an ansatz of your own; `optimiser`: "adam", "natural", a `lehr.NaturalGradient`, or a whole optax optimiser, step
+    an ansatz of your own; `optimiser`: "adam", "natural", a `NaturalGradient`, or a whole optax optimiser, step
     size included; `schedule` overrides the settings; any field of `lehr.Settings` as a keyword (`seed`, `num_steps`,
     `replicas`, `num_samples`, ...).
 
@@ -166,6 +166,7 @@ def _run(
             position = _train(plan, position, folder, checkpoint_seconds, bar, callback)
         started = time.perf_counter()
         spins, log_probs = engine.draw(position.moving)
+        temperature = engine.temperature(position.step)
         seconds = {
             "compile": compile_seconds,
             "train": position.seconds,
@@ -183,7 +184,7 @@ def _run(
                 samples=spins[mine],
                 log_probs=None if log_probs is None else log_probs[mine],
                 visited=np.asarray(position.moving.best_spins)[mine],
-                temperature=engine.temperature(position.step),
+                temperature=temperature,
                 history=_history(position.records, mine, float(problem.offset), engine.record_every, every),
                 work=engine.work(position.step),
                 seconds=seconds,
