@@ -308,6 +308,17 @@ def test_other_coefficients_may_be_told_and_other_interactions_not():
         ansatz.informed(OTHER, jnp.asarray(1.0))
 
 
+def test_how_much_is_heard():
+    """Newman-Moore L = 7 has all three kinds; `hears` names the last of them."""
+    problem = newman_moore(7)
+    heard = {hears: hear(problem, raster((7, 7)), hears) for hears in ("terms", "pairs", "constraints")}
+    assert [len(hearing.kinds) for hearing in heard.values()] == [1, 2, 3]
+    ansatz, _ = build_ansatz(problem, options={"hears": "pairs"})
+    assert ansatz.params["coupling"].kernel.shape == (2, 1)
+    with pytest.raises(InputError, match="`hears` must be one of terms, pairs, constraints, but it is 'all'"):
+        build_ansatz(problem, options={"hears": "all"})
+
+
 def test_dense_problems_hear_their_field_only():
     dense = Problem.from_terms(40, {(i, j): 0.1 * (i - j) for i in range(40) for j in range(i + 1, 40)})
     hearing = hear(dense, raster((40,)))

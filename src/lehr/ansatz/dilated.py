@@ -47,6 +47,7 @@ class DilatedRNN(Recurrent):
         activation: Activation | str = jax.nn.elu,
         order: Sequence[int] | ArrayLike | None = None,
         problem: Problem | None = None,
+        hears: str = "constraints",
         key: Key | None = None,
     ):
         """Build the network with random parameters.
@@ -54,7 +55,8 @@ class DilatedRNN(Recurrent):
         Arguments: `num_spins` N; `cell` "vanilla" or "gru"; `hidden` the width d of the states; `num_layers` L
         (default: `ceil(log2 N)`, at least 1); `shared` whether all sites have the same parameters; `activation` f of
         the cell; `order` the spin drawn at each position (default: as numbered); `problem` whose terms the sites hear
-        (default: none, as in the papers); `key` of the parameters (default: `jax.random.key(0)`).
+        (default: none, as in the papers), and `hears`, the last kind of what they hear of them: "terms", "pairs" or
+        "constraints" (`lehr.ansatz.products`); `key` of the parameters (default: `jax.random.key(0)`).
         Errors: `InputError` for a value out of range, an unknown cell, or an order that is no permutation.
 
         >>> DilatedRNN(32, hidden=20).num_parameters
@@ -66,7 +68,7 @@ class DilatedRNN(Recurrent):
         if depth < 1:
             raise InputError(f"Argument `num_layers` must be at least 1, but it is {num_layers}.")
         self.order = given(num_spins, order)
-        self.hearing = None if problem is None else hear(problem, self.order)
+        self.hearing = None if problem is None else hear(problem, self.order, hears)
         num_features = 0 if self.hearing is None else self.hearing.num_features
         self.cell = make_cell(
             cell,

@@ -86,8 +86,9 @@ class Hearing(eqx.Module):
         return jnp.concatenate(features), jnp.stack(fields)
 
 
-def hear(problem: Problem, order: SiteOrder) -> Hearing:
-    """What the sites of a problem hear when they are drawn in an order, at beta = 1.
+def hear(problem: Problem, order: SiteOrder, hears: str = "constraints") -> Hearing:
+    """What the sites of a problem hear when they are drawn in an order, at beta = 1: terms, pairs and constraints, or
+    these up to the kind that `hears` names.
 
     >>> import jax
     >>> from lehr.ansatz.order import raster
@@ -96,7 +97,7 @@ def hear(problem: Problem, order: SiteOrder) -> Hearing:
     >>> hearing.listen(last, jnp.array([[0.0], [1.0], [-1.0], [0.0]]))[1].tolist()
     [[-2.0]]
     """
-    heard = products_heard(problem, order)
+    heard = products_heard(problem, order, hears)
     kinds = []
     for place, (sets, _, by_role) in enumerate(heard):
         unknown = np.zeros(len(sets) + 1)

@@ -22,10 +22,12 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Int
 
-from lehr._types import ArrayLike
+from lehr._types import ArrayLike, InputError
 from lehr.ansatz.base import SiteOrder
 from lehr.gf2 import Echelon, eliminate
 from lehr.problem.base import Problem
+
+KINDS = ("terms", "pairs", "constraints")
 
 # Slots by role, and terms of one spin, up to which products of terms are heard: they grow with its square.
 MOST_ROLES = 32
@@ -59,18 +61,24 @@ class _Heard(NamedTuple):
     closes: bool
 
 
-def products_heard(problem: Problem, order: SiteOrder) -> list[Products]:
+def products_heard(problem: Problem, order: SiteOrder, hears: str = "constraints") -> list[Products]:
     """What the sites of a problem hear when they are drawn in an order: the terms, and the pairs and the constraints
     where there are any. Where a spin is in more than 32 terms, pairs are too many, and the terms are all.
+
+    `hears` is the last of the `KINDS` that they hear. Errors: `InputError` where it is none of them.
 
     >>> chain = Problem.from_terms(3, {(0, 1): 1.0, (1, 2): -0.5})
     >>> [heard.sets.tolist() for heard in products_heard(chain, SiteOrder.sequential([0, 2, 1]))]
     [[[0], [1]], [[0, 1]]]
     """
+    if hears not in KINDS:
+        raise InputError(f"Argument `hears` must be one of {', '.join(KINDS)}, but it is {hears!r}.")
     finder = _Finder(problem, order)
     kinds = [finder.terms()]
-    if max(Counter(itertools.chain(*finder.placed)).values(), default=0) <= MOST_ROLES:
+    sparse = max(Counter(itertools.chain(*finder.placed)).values(), default=0) <= MOST_ROLES
+    if sparse and hears != "terms":
         kinds.append(finder.pairs())
+    if sparse and hears == "constraints":
         heard = {each.position for _, all_heard in kinds for each in all_heard if each.closes}
         kinds.append(finder.constraints(heard))
     return [_tables(problem, sets, heard) for place, (sets, heard) in enumerate(kinds) if sets or place == 0]

@@ -41,13 +41,15 @@ class RNN1D(Recurrent):
         activation: Activation | str = jax.nn.elu,
         order: Sequence[int] | ArrayLike | None = None,
         problem: Problem | None = None,
+        hears: str = "constraints",
         key: Key | None = None,
     ):
         """Build the network with random parameters.
 
         Arguments: `num_spins` N; `cell` "vanilla", "gru" or "tensorised"; `hidden` the width d of the states; `shared`
         whether all sites have the same parameters; `activation` f of the cell; `order` the spin drawn at each position
-        (default: as numbered); `problem` whose terms the sites hear (default: none, as in the papers); `key` of the
+        (default: as numbered); `problem` whose terms the sites hear (default: none, as in the papers), and `hears`, the
+        last kind of what they hear of them: "terms", "pairs" or "constraints" (`lehr.ansatz.products`); `key` of the
         parameters (default: `jax.random.key(0)`).
         Errors: `InputError` for a value out of range, an unknown cell, or an order that is no permutation.
 
@@ -57,7 +59,7 @@ class RNN1D(Recurrent):
         if num_spins < 1:
             raise InputError(f"Argument `num_spins` must be at least 1, but it is {num_spins}.")
         self.order = given(num_spins, order)
-        self.hearing = None if problem is None else hear(problem, self.order)
+        self.hearing = None if problem is None else hear(problem, self.order, hears)
         num_features = 0 if self.hearing is None else self.hearing.num_features
         self.cell = make_cell(
             cell, hidden=hidden, num_states=1, num_spins=1, activation=activation, num_features=num_features

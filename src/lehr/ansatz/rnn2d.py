@@ -45,6 +45,7 @@ class RNN2D(Recurrent):
         activation: Activation | str = jax.nn.elu,
         order: str | Sequence[int] | ArrayLike = "auto",
         problem: Problem | None = None,
+        hears: str = "constraints",
         key: Key | None = None,
     ):
         """Build the network with random parameters.
@@ -53,8 +54,9 @@ class RNN2D(Recurrent):
         "gru" or "tensorised"; `hidden` the width d of the states; `shared` whether all sites have the same parameters;
         `activation` f of the cell; `order` "raster", "zigzag" or the spin drawn at each position (then, of two
         neighbours along an axis, the one drawn last is read), by default zigzag, turned so that most sites close terms
-        of the problem; `problem` whose terms the sites hear (default: none, as in the papers); `key` of the parameters
-        (default: `jax.random.key(0)`).
+        of the problem; `problem` whose terms the sites hear (default: none, as in the papers), and `hears`, the last
+        kind of what they hear of them: "terms", "pairs" or "constraints" (`lehr.ansatz.products`); `key` of the
+        parameters (default: `jax.random.key(0)`).
         Errors: `InputError` for a value out of range, an unknown cell or an unknown order.
 
         >>> RNN2D((16, 16), hidden=40).num_parameters
@@ -66,7 +68,7 @@ class RNN2D(Recurrent):
             raise InputError(f"Argument `shape` must be two positive integers (Lx, Ly), but it is {shape}.")
         num_spins = int(np.prod(shape))
         self.order = _order(shape, order, problem)
-        self.hearing = None if problem is None else hear(problem, self.order)
+        self.hearing = None if problem is None else hear(problem, self.order, hears)
         num_features = 0 if self.hearing is None else self.hearing.num_features
         self.cell = make_cell(
             cell, hidden=hidden, num_states=2, num_spins=2, activation=activation, num_features=num_features
