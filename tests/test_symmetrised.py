@@ -16,14 +16,13 @@ from lehr import (
     Linear,
     Problem,
     Settings,
-    Symmetrised,
     build_ansatz,
     edwards_anderson,
     newman_moore,
     solve,
 )
 from lehr.ansatz.choose import kind_of
-from lehr.ansatz.symmetrised import log_means
+from lehr.ansatz.symmetrised import Symmetrised, log_means
 from lehr.objective import advantages, local_values
 from lehr.plan import make_plan
 from lehr.symmetry import MOST_ELEMENTS, Group, check_unchanged, global_flip, kernel, symmetries, translations
@@ -328,7 +327,8 @@ def test_off_by_default_and_told_where_on():
 
 VANILLA = {
     "ansatz": "rnn2d", "ansatz_options": {"informed": False, "hidden": 8}, "temperature": (2.0, 0.1), "seed": 0,
-    "num_steps": 200, "num_samples": 40, "num_final_samples": 1000, "replicas": 2, "learning_rate": 0.02,
+    "num_steps": 200, "num_samples": 40, "num_final_samples": 1000, "replicas": 2, "optimiser": "adam",
+    "learning_rate": 0.02,
 }  # fmt: skip
 
 

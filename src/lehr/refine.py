@@ -28,6 +28,7 @@ def refine(result: Result, *, num_sweeps: int = 100, num_states: int = 100, seed
     best state and energies are the refined ones, `unrefined_best_energy` tells what the run itself had found, and the
     work and the seconds are counted. Errors: `InputError` for numbers that are too small.
 
+    >>> from lehr import Problem
     >>> problem = Problem.from_terms(4, {(0, 1): -1.0, (1, 2): -1.0, (2, 3): -1.0})
     >>> result = Result.assemble(problem, method="vca", seed=0, samples=np.array([[1, 1, -1, -1], [1, -1, 1, -1]]))
     >>> refined = refine(result, num_sweeps=10)
