@@ -71,7 +71,7 @@ def test_update_is_the_fisher_preconditioned_gradient(name):
     fisher, gradient = centred.T @ (p[:, None] * centred), centred.T @ (p * (target - p @ target))
     natural = NaturalGradient(damping=1e-3, clip=np.inf, most_change=np.inf)
     updates, norm = natural.updates(ansatz.scores(jnp.asarray(STATES)), jnp.asarray(target), jnp.asarray(p), 0.3)
-    damped = fisher + 1e-3 * np.trace(fisher) / 64 * np.eye(len(fisher))
+    damped = fisher + (1e-3 * np.trace(fisher) / 64 + 1e-5) * np.eye(len(fisher))
     np.testing.assert_allclose(flattened(updates), -0.3 * np.linalg.solve(damped, gradient), atol=1e-9)
     assert float(norm) == pytest.approx(np.linalg.norm(gradient))
 
@@ -134,6 +134,16 @@ def test_rounding_is_not_inverted():
         assert np.isfinite(updates).all()
         assert np.abs(updates).max() < 1
         assert np.isfinite(norm)
+
+
+def test_certain_networks_stay_where_they_are():
+    """Where p is certain of one state, scores vanish and targets are rounding: nothing may be blown up by it."""
+    rng = np.random.default_rng(5)
+    for certainty in 10.0 ** -np.arange(3, 12):
+        scores = Jacobian(jnp.asarray(certainty * (1 + 1e-6 * rng.normal(size=(40, 30)))))
+        target = jnp.asarray(1e-5 * rng.normal(size=40))
+        updates, _ = NaturalGradient().updates(scores, target, jnp.full(40, 1 / 40), 0.2)
+        assert np.abs(updates).max() < 1e-3
 
 
 @pytest.mark.parametrize("method", ["vca", "vqa"])

@@ -10,6 +10,10 @@ from jaxtyping import Array, Float
 from lehr._types import matmul
 from lehr.ansatz.scores import Scores
 
+# Where p is certain of one state all scores vanish, and only rounding tells the samples apart: without this least
+# damping, parameters of order 1 would be moved by anything.
+_LEAST_DAMPING = 1e-5
+
 
 class NaturalGradient(eqx.Module):
     """Natural gradient from the Gram matrix of M samples (minSR), with control of its step.
@@ -51,18 +55,18 @@ class NaturalGradient(eqx.Module):
         root = jnp.sqrt(weights)
         gram = scores.gram()
         # Centring leaves rounding of this size, which no eigenvalue may fall below: samples may all agree.
-        rounding = 10 * jnp.finfo(gram.dtype).eps * (weights @ jnp.diag(gram))
+        least = 10 * jnp.finfo(gram.dtype).eps * (weights @ jnp.diag(gram)) + _LEAST_DAMPING
         row = matmul(gram, weights)
         gram = root[:, None] * root[None] * (gram - row[:, None] - row[None] + weights @ row)
         centred = target - weights @ target
         gradient_norm = jnp.sqrt(jnp.maximum(root * centred @ matmul(gram, root * centred), 0))
         reach = self.clip * jnp.sqrt(weights @ centred**2)
         centred = jnp.clip(centred, -reach, reach)
-        tiny = jnp.finfo(gram.dtype).tiny
-        ridge = self.damping * jnp.maximum(jnp.trace(gram), 0) / len(root) + rounding + tiny
+        ridge = self.damping * jnp.maximum(jnp.trace(gram), 0) / len(root) + least
         solution = jax.scipy.linalg.solve(
             gram + ridge * jnp.eye(len(root), dtype=gram.dtype), root * centred, assume_a="pos"
         )
         change = jnp.abs(rate * matmul(gram, solution) / root).max()
-        step = root * solution * rate * jnp.minimum(1, self.most_change / jnp.maximum(change, tiny))
+        shortened = rate / jnp.maximum(1, change / self.most_change)
+        step = shortened * root * solution
         return scores.pull(weights * step.sum() - step), gradient_norm
