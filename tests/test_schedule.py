@@ -6,9 +6,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enumeration import mixed_problem
-from lehr import Controls, GeometricRamp, InputError, InverseRamp, LinearRamp, Schedule, TableRamp, VariationalAnnealing
-from lehr.schedule import effective_inverse_temperature, protocol
+from enumeration import all_states, field_matrix, mixed_problem
+from lehr import (
+    Controls,
+    GeometricRamp,
+    InputError,
+    InverseRamp,
+    LinearRamp,
+    Problem,
+    Schedule,
+    TableRamp,
+    VariationalAnnealing,
+)
+from lehr.schedule import effective_inverse_temperature, effective_problem, protocol
 from product import Product
 
 PROBLEM = mixed_problem(5)
@@ -147,6 +157,41 @@ def test_effective_inverse_temperature(temperature, field, expected):
     controls = Controls(*(None if value is None else jnp.asarray(value) for value in (temperature, field)))
     found = float(effective_inverse_temperature(controls, jnp.asarray(8.0)))
     assert found == pytest.approx(expected)
+
+
+MANY_BODY = Problem.from_terms(4, {(0,): 0.5, (1,): -2.0, (0, 2): 0.3, (1, 2, 3): -0.7})
+
+
+def coefficients(problem):
+    return [np.asarray(terms.coefficients).tolist() for terms in problem.terms]
+
+
+def test_couplings_in_a_field():
+    """Exact for a single spin: the ground state of c s - Gamma sigma^x has ln p(+1)/p(-1) = -2 asinh(c / Gamma)."""
+    controls = Controls(None, jnp.asarray(0.8))
+    seen = effective_problem(MANY_BODY, controls, jnp.asarray(1 / 0.8))
+    for c, told in zip(coefficients(MANY_BODY)[0], coefficients(seen)[0], strict=True):
+        amplitudes = np.linalg.eigh(np.array([[c, -0.8], [-0.8, -c]]))[1][:, 0]
+        assert -2 * told / 0.8 == pytest.approx(np.log(amplitudes[0] ** 2 / amplitudes[1] ** 2), rel=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_couplings_in_a_strong_field(order):
+    """To first order in c / Gamma: ln p of H = c s_1 ... s_k - Gamma sum sigma^x, by exact diagonalisation."""
+    states, field, c = all_states(order), 1.0, 1e-3
+    matrix = field * field_matrix(order) + np.diag(c * states.prod(axis=1))
+    log_p = 2 * np.log(np.abs(np.linalg.eigh(matrix)[1][:, 0]))
+    contrast = log_p[states.prod(axis=1) > 0].mean() - log_p[states.prod(axis=1) < 0].mean()
+    problem = Problem.from_terms(order, {tuple(range(order)): c})
+    (told,) = coefficients(effective_problem(problem, Controls(None, jnp.asarray(field)), jnp.asarray(1.0)))
+    assert -2 * told[0] == pytest.approx(contrast, rel=1e-4)
+
+
+@pytest.mark.parametrize(("temperature", "field", "as_it_is"), [(0.5, None, True), (2.0, 0.5, True), (0.5, 2.0, False)])
+def test_couplings_where_the_temperature_rules(temperature, field, as_it_is):
+    controls = Controls(jnp.asarray(temperature), None if field is None else jnp.asarray(field))
+    seen = effective_problem(MANY_BODY, controls, jnp.asarray(0.5))
+    assert np.allclose(np.hstack(coefficients(seen)), np.hstack(coefficients(MANY_BODY)), rtol=1e-6) == as_it_is
 
 
 def test_numbers_of_a_schedule_are_leaves():

@@ -8,7 +8,7 @@ import pytest
 
 from enumeration import mixed_problem
 from lehr import PRESETS, InputError, Problem, Settings, build_ansatz, newman_moore
-from lehr.plan import settings_from_json
+from lehr.plan import chosen_settings, settings_from_json
 from lehr.preset import default_settings, preset
 from lehr.settings import default_range
 
@@ -204,3 +204,15 @@ def test_schedule_of_settings():
     counts = {"num_warmup_steps": 3, "num_annealing_steps": 5, "num_training_steps": 2, "num_hold_steps": 4}
     schedule = Settings(**counts).schedule([problem])
     assert {name: int(getattr(schedule, name)) for name in counts} == counts
+
+
+def test_defaults_of_each_optimiser():
+    """The optimiser that suits the ansatz, and its own learning rate and number of steps where another is asked for."""
+    problem = mixed_problem(5)
+    assert default_settings(problem, ansatz="linear").optimiser == "adam"
+    natural, adam = default_settings(problem, ansatz="rnn"), default_settings(problem, ansatz="rnn", optimiser="adam")
+    assert (natural.optimiser, natural.learning_rate, natural.num_steps) == ("natural", 0.2, 500)
+    assert (adam.optimiser, adam.learning_rate, adam.num_steps) == ("adam", 3e-3, 1000)
+    assert default_settings(problem, "vqa", "rnn").num_samples == 200
+    with pytest.raises(InputError, match="`max_gradient_norm` must be left out for the natural gradient"):
+        chosen_settings(problem, None, None, {"optimiser": "natural", "max_gradient_norm": 1.0})
