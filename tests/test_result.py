@@ -32,6 +32,7 @@ SUMMARY_KEYS = [
     "spin_updates",
     "warnings",
     "seconds",
+    "ansatz",
     "device",
     "version",
 ]

@@ -245,6 +245,7 @@ class Result:
             **self.work._asdict(),
             "warnings": list(self.warnings),
             "seconds": {name: self.seconds.get(name, 0.0) for name in ("compile", "train", "sample")},
+            "ansatz": self.ansatz,
             "device": self.device,
             "version": self.version,
         }
@@ -303,7 +304,6 @@ class Result:
             "status": "complete",
             **{name: value for name, value in self.summary().items() if name != "best_spins"},
             "seconds": dict(self.seconds),
-            "ansatz": self.ansatz,
             "temperature": self.temperature,
             "spec": dict(self.spec),
             "sha256": {name: sha256(folder / name) for name in (_PROBLEM, _HISTORY, _SAMPLES)},

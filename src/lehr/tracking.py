@@ -165,8 +165,8 @@ def _disagreement(tracking: Tracking) -> list[str]:
     flips = " up to a flip of all spins" if tracking.flip_symmetric else ""
     return [
         f"Replicas end in different states of lowest energy (each drew {each} of the {tracking.num_lowest_together} "
-        f"found{flips}): none is sure to cover them all; use optimiser='natural', more samples or more steps, and do "
-        "not read degeneracies off this run."
+        f"found{flips}): none is sure to cover them all; use more steps or samples, or optimiser='natural' where "
+        "it is not used, and do not read degeneracies off this run."
     ]
 
 
