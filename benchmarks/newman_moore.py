@@ -18,6 +18,7 @@ import numpy as np
 
 import lehr
 from lehr.exact.choose import Reference
+from lehr.metrics import coverage
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -50,19 +51,18 @@ def measure(problem: lehr.Problem, reference: Reference, seed: int, *, cold: boo
         stop = lehr.solve(problem, seed=0, num_steps=1, num_final_samples=1).temperature
         options = {**options, "temperature": (stop, stop)}
     result = lehr.solve(problem, seed=seed, replicas=1, num_final_samples=5000, **options)
-    ground = result.energies[0] <= reference.ground_energy + problem.resolution
-    _, counts = np.unique(result.samples[0][ground], axis=0, return_counts=True)
-    shares = counts / max(1, counts.sum())
-    entropy = float(-(shares * np.log(shares)).sum())
+    covered = coverage(
+        result.samples, result.energies, reference.ground_energy, reference.num_ground_states,
+        resolution=problem.resolution,
+    )  # fmt: skip
     temperature, free_energy = (result.history[name].values[0] for name in ("temperature", "free_energy"))
     exact = _free_energies(problem, temperature)
     excess = 100 * (free_energy - exact) / np.abs(exact)
     smooth = np.convolve(excess, np.ones(10) / 10, "valid") if len(excess) >= 10 else excess
-    whole = np.log(reference.num_ground_states)
     return Row(
-        ground_share=float(ground.mean()),
-        num_states=len(counts),
-        entropy=entropy / whole if whole else 1.0,
+        ground_share=covered.fraction,
+        num_states=covered.found,
+        entropy=1.0 if covered.relative_entropy is None else covered.relative_entropy,
         mean_excess=float(smooth.mean()),
         worst_excess=float(smooth.max()),
         seconds=result.seconds["train"],
