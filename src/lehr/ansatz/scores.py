@@ -62,7 +62,7 @@ class OuterProducts(Scores):
     def gram(self) -> Float[Array, "m m"]:
         """O O^T, shape [M, M]."""
         if self.shared:
-            return Jacobian(self._summed("m")).gram()
+            return Jacobian(self._summed(self.deltas, "m")).gram()
 
         def add_site(total, site):
             for inputs, deltas, biased in zip(*site, self.biased, strict=True):
@@ -76,15 +76,15 @@ class OuterProducts(Scores):
     def pull(self, weights: Float[Array, " m"]) -> Any:
         """O^T weights, a pytree like the parameters."""
         weighted = tuple(deltas * weights[None, :, None] for deltas in self.deltas)
-        return eqx.tree_at(lambda s: s.deltas, self, weighted)._summed("" if self.shared else "t")
+        return self._summed(weighted, "" if self.shared else "t")
 
-    def _summed(self, kept: str) -> Any:
+    def _summed(self, all_deltas: tuple[Float[Array, "n m _"], ...], kept: str) -> Any:
         """Outer products summed over the sites t and the samples m, but for the axis that is kept."""
         affines = [
             Affine(
                 jnp.einsum(f"tmd->{kept}d", deltas) if biased else None,
                 jnp.einsum(f"tmk,tmd->{kept}kd", inputs, deltas, precision=jax.lax.Precision.HIGHEST),
             )
-            for inputs, deltas, biased in zip(self.inputs, self.deltas, self.biased, strict=True)
+            for inputs, deltas, biased in zip(self.inputs, all_deltas, self.biased, strict=True)
         ]
         return jax.tree.unflatten(self.structure, affines)
