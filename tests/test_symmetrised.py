@@ -302,6 +302,12 @@ def test_every_problem_of_a_stack_must_have_the_symmetries():
         solve([SPLIT, other], symmetrise="translations", num_steps=2)
 
 
+def test_networks_run_as_the_inner_ones_do():
+    """Recurrent networks one after the other, linear ones side by side."""
+    linear, network = Linear(PROBLEM), RNN1D(6, hidden=2)
+    assert [Symmetrised(q, global_flip(PROBLEM)).side_by_side for q in (linear, network)] == [True, False]
+
+
 def test_off_by_default_and_told_where_on():
     problem = newman_moore(3)
 

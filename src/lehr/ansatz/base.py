@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -54,9 +54,6 @@ class Ansatz(eqx.Module):
     params: eqx.AbstractVar[Any]
     order: eqx.AbstractVar[SiteOrder]
 
-    # Whether several networks are faster side by side (`jax.vmap`) than one after the other, on a CPU.
-    side_by_side: ClassVar[bool] = True
-
     @abc.abstractmethod
     def fresh_params(self, key: Key) -> Any:
         """New random parameters in JAX's current default precision; `params` has the same structure."""
@@ -91,6 +88,11 @@ class Ansatz(eqx.Module):
             return with_params(self, params).log_prob(one[None]).sum()
 
         return Jacobian(jax.vmap(jax.grad(log_prob), in_axes=(None, 0))(self.params, spins))
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether several networks are faster side by side (`jax.vmap`) than one after the other, on a CPU."""
+        return True
 
     @property
     def num_parameters(self) -> int:

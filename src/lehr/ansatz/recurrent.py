@@ -55,9 +55,6 @@ class Recurrent(Ansatz):
     spin_slots: eqx.AbstractVar[Int[ArrayLike, "n q"]]
     hearing: eqx.AbstractVar[Hearing | None]
 
-    # XLA knows no fast batched matrix product on CPUs: side by side, networks take three to ten times as long.
-    side_by_side = False
-
     def fresh_params(self, key: Key) -> Any:
         """New random parameters in JAX's current default precision; `params` has the same structure."""
         return fresh_params(self.cell, self.shared, self.order.sites.shape[-1], key, self.hearing)
@@ -99,6 +96,11 @@ class Recurrent(Ansatz):
         states, padded, _ = _forward(self.cell, self.shared, False, self.params, self._tables, drawn)
         weights = jnp.ones_like(drawn)
         return _outer_products(self.cell, self.shared, self.params, self._tables, states, padded, weights)
+
+    @property
+    def side_by_side(self) -> bool:
+        """No: XLA has no fast batched matrix product on CPUs; side by side they take three to ten times as long."""
+        return False
 
     @property
     def _tables(self) -> Tables:

@@ -63,6 +63,11 @@ class Symmetrised(Ansatz):
         return self.ansatz.params
 
     @property
+    def side_by_side(self) -> bool:
+        """As q."""
+        return self.ansatz.side_by_side
+
+    @property
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return self.ansatz.num_parameters
