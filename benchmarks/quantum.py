@@ -14,11 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import lehr
-from lehr.anneal import energy_unit
+from lehr.anneal import informed_at
 from lehr.exact.quantum import field_energy
-from lehr.optimise import NaturalGradient
-from lehr.preset import default_settings
-from lehr.schedule import effective_inverse_temperature, effective_problem
+from lehr.plan import chosen_settings, make_plan
 
 PROBLEM = lehr.newman_moore(3)
 STATES = np.array(np.meshgrid(*[[1, -1]] * 9, indexing="ij")).reshape(9, -1).T
@@ -29,24 +27,18 @@ FLIPPED = np.arange(512)[:, None] ^ (1 << np.arange(8, -1, -1))
 
 def follow(seed: int, start: float, stop: float) -> tuple[float, float, float, float]:
     """(largest excess %, mean excess %, weight of ground states, entropy / ln 4) of one anneal."""
-    settings = default_settings(PROBLEM, "vqa", "recurrent").changed(transverse_field=(start, stop))
-    schedule = settings.schedule([PROBLEM])
-    annealing = lehr.VariationalAnnealing(
-        schedule,
-        num_samples=settings.num_samples,
-        learning_rate=settings.learning_rate,
-        optimiser=NaturalGradient(clip=float("inf")),
-    )
+    settings = chosen_settings(PROBLEM, None, None, {"method": "vqa", "transverse_field": (start, stop)})
+    engine = make_plan([PROBLEM], settings, {"ansatz": None, "schedule": None, "optimiser": None}).engine
+    annealing, schedule = engine.annealing, engine.annealing.schedule
     step = eqx.filter_jit(annealing.step)
 
     @eqx.filter_jit
     def distribution(state):
         controls = schedule(state.step)
-        beta = effective_inverse_temperature(controls, energy_unit(state.problem))
-        ansatz = state.ansatz.informed(effective_problem(state.problem, controls, beta), beta)
+        ansatz, _ = informed_at(controls, state.problem, state.ansatz)
         return controls.field, jnp.exp(ansatz.log_prob(jnp.asarray(STATES, float)).sum(1))
 
-    state = annealing.init(PROBLEM, lehr.build_ansatz(PROBLEM)[0], jax.random.key(seed))
+    state = annealing.init(PROBLEM, engine.ansatz, jax.random.key(seed))
     fields, found, p = [], [], np.zeros(512)
     for number in range(schedule.num_steps):
         state, _ = step(state)

@@ -13,7 +13,7 @@ from lehr.ansatz.base import Ansatz, check_fits, with_params
 from lehr.objective import LocalValues, advantages, flipped_at_random, local_values
 from lehr.optimise import NaturalGradient
 from lehr.problem.base import Problem
-from lehr.schedule import Schedule, effective_inverse_temperature, effective_problem
+from lehr.schedule import Controls, Schedule, effective_inverse_temperature, effective_problem
 
 ADAM = optax.scale_by_adam()
 
@@ -41,7 +41,8 @@ class Info(eqx.Module):
     distribution); `effective_sample_size` is the share of the samples, from 1/M to 1, that reweighting them to the
     Boltzmann distribution at the temperature of the next step would leave (NaN where p is not meant to be Boltzmann's:
     without a temperature, or in a field); `gradient_norm` is that of the objective in units of
-    `energy_unit`, divided by the root mean square of the advantages where these are normalised."""
+    `energy_unit`, divided by the root mean square of the advantages where these are normalised; with natural gradient
+    that of the plain gradient, in units of 1 / beta."""
 
     temperature: Float[Array, ""]
     field: Float[Array, ""]
@@ -103,7 +104,7 @@ class VariationalAnnealing(eqx.Module):
         return State(
             problem=problem.bare(),
             ansatz=with_params(ansatz, params),
-            optimiser_state=() if isinstance(self.optimiser, NaturalGradient) else self.optimiser.init(params),
+            optimiser_state=self.optimiser.init(params),
             key=key,
             step=jnp.zeros((), int),
             best_spins=jnp.ones(problem.num_spins, dtype),
@@ -114,8 +115,7 @@ class VariationalAnnealing(eqx.Module):
         """One gradient step at the controls of `state.step`."""
         controls, problem = self.schedule(state.step), state.problem
         unit = energy_unit(problem)
-        beta = effective_inverse_temperature(controls, unit)
-        ansatz = state.ansatz.informed(effective_problem(problem, controls, beta), beta)
+        ansatz, beta = informed_at(controls, problem, state.ansatz)
         key = jax.random.fold_in(state.key, state.step)
         if isinstance(self.optimiser, NaturalGradient):
             drawn, updates, gradient_norm = self._natural(self.optimiser, problem, ansatz, key, controls, beta)
@@ -173,11 +173,8 @@ class VariationalAnnealing(eqx.Module):
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""
-        controls, problem = self.schedule(state.step), state.problem
-        beta = effective_inverse_temperature(controls, energy_unit(problem))
-        spins, log_prob = state.ansatz.informed(effective_problem(problem, controls, beta), beta).sample(
-            key, num_samples
-        )
+        ansatz, _ = informed_at(self.schedule(state.step), state.problem, state.ansatz)
+        spins, log_prob = ansatz.sample(key, num_samples)
         return spins, log_prob.sum(1)
 
     def _weights(self, advantage: Float[Array, "m n"]) -> Float[Array, "m n"]:
@@ -193,6 +190,12 @@ def energy_unit(problem: Problem) -> Float[Array, ""]:
     scale = jnp.asarray(problem.field_scale())
     median = jnp.nanmedian(jnp.where(scale > 0, scale, jnp.nan))
     return jnp.where(median > 0, median, 1)
+
+
+def informed_at(controls: Controls, problem: Problem, ansatz: Ansatz) -> tuple[Ansatz, Float[Array, ""]]:
+    """The ansatz with the problem shown to it as it acts at these controls, and the inverse temperature of that."""
+    beta = effective_inverse_temperature(controls, energy_unit(problem))
+    return ansatz.informed(effective_problem(problem, controls, beta), beta), beta
 
 
 def _effective_sample_size(values, log_prob, controls, beta) -> Float[Array, ""]:

@@ -41,6 +41,10 @@ class NaturalGradient(eqx.Module):
     clip: float = eqx.field(static=True, default=3.0)
     most_change: float = eqx.field(static=True, default=1.0)
 
+    def init(self, params: Any) -> tuple[()]:
+        """The state before the first step, as of an optax optimiser: there is nothing to remember."""
+        return ()
+
     def updates(
         self,
         scores: Scores,
