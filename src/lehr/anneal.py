@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, Key
 from lehr.ansatz.base import Ansatz, check_fits, with_params
-from lehr.objective import LocalValues, advantages, flipped_at_random, local_values
+from lehr.objective import LocalValues, advantages, effective_sample_size, flipped_at_random, local_values
 from lehr.optimise import NaturalGradient
 from lehr.problem.base import Problem
 from lehr.schedule import Controls, Schedule, effective_inverse_temperature, effective_problem
@@ -131,7 +131,7 @@ class VariationalAnnealing(eqx.Module):
         lowest = jnp.argmin(values.energy)
         better = values.energy[lowest] < state.best_energy
         following = self.schedule(state.step + 1)
-        share = _effective_sample_size(values, log_prob, following, effective_inverse_temperature(following, unit))
+        share = _boltzmann_share(values, log_prob, following, effective_inverse_temperature(following, unit))
         info = _info(values, log_prob, controls, share, gradient_norm)
         state = State(
             problem=problem,
@@ -198,13 +198,11 @@ def informed_at(controls: Controls, problem: Problem, ansatz: Ansatz) -> tuple[A
     return ansatz.informed(effective_problem(problem, controls, beta), beta), beta
 
 
-def _effective_sample_size(values, log_prob, controls, beta) -> Float[Array, ""]:
-    """(sum w)^2 / (M sum w^2) with w = exp(-beta H) / p; NaN where `controls` have no Boltzmann distribution."""
+def _boltzmann_share(values, log_prob, controls, beta) -> Float[Array, ""]:
+    """Effective sample size with w = exp(-beta H) / p; NaN where `controls` have no Boltzmann distribution."""
     if controls.temperature is None or controls.field is not None:
         return jnp.full((), jnp.nan, values.energy.dtype)
-    log_weight = -beta * (values.energy - values.energy.min()) - log_prob.sum(1)
-    weight = jnp.exp(log_weight - log_weight.max())
-    return weight.sum() ** 2 / (weight @ weight) / weight.shape[0]
+    return jnp.asarray(effective_sample_size(-beta * (values.energy - values.energy.min()) - log_prob.sum(1)))
 
 
 def _info(values, log_prob, controls, effective_sample_size, gradient_norm) -> Info:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lehr._types import Key, LogProb, matmul
+from lehr._types import ArrayLike, Key, LogProb, matmul, namespace
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.problem.base import Problem
 from lehr.schedule import Controls
@@ -63,6 +63,18 @@ def flipped_at_random(key: Key, spins: Float[Array, "m n"], probability: float) 
     flip = jax.random.uniform(whether, (num_samples,)) < probability
     site = jax.random.randint(where, (num_samples,), 0, num_spins)
     return jnp.where(flip[:, None] & (site[:, None] == jnp.arange(num_spins)[None]), -spins, spins)
+
+
+def effective_sample_size(log_weights: Float[ArrayLike, "*runs m"]) -> Float[ArrayLike, "*runs"]:
+    """The share of M weighted samples that are left in effect, `(sum w)^2 / (M sum w^2)`, from 1/M to 1.
+
+    Source: A. Kong, J. S. Liu, W. H. Wong, J. Am. Stat. Assoc. 89, 278 (1994).
+
+    >>> effective_sample_size(jnp.log(jnp.array([[1.0, 1.0], [3.0, 1.0]]))).round(3)
+    Array([1. , 0.8], dtype=float32)
+    """
+    weights = namespace(log_weights).exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    return weights.sum(axis=-1) ** 2 / (weights**2).sum(axis=-1) / weights.shape[-1]
 
 
 def closing_energy(problem: Problem, order: SiteOrder, spins: Float[Array, "m n"]) -> Float[Array, "m n"]:

@@ -37,15 +37,19 @@ def default_settings(
             num_annealing_steps=steps - steps // 20,
             replicas=16 if n <= 64 else 8 if dense and n <= 150 else 4 if n <= 500 else 1,
         )
-    field, natural = method in ("vqa", "rvqa"), optimiser != "adam"
-    steps = 1000 if not natural else 800 if field else 500
+    if optimiser == "adam":
+        steps, rate, num_samples = 1000, 3e-3, 100
+    elif method in ("vqa", "rvqa"):
+        steps, rate, num_samples = 800, 0.3, 200
+    else:
+        steps, rate, num_samples = 500, 0.2, 100
     return Settings(
         method=method,
-        optimiser="natural" if natural else "adam",
-        learning_rate=3e-3 if not natural else 0.3 if field else 0.2,
+        optimiser=optimiser or "natural",
+        learning_rate=rate,
         num_warmup_steps=50,
         num_annealing_steps=steps - 50,
-        num_samples=200 if natural and field else 100,
+        num_samples=num_samples,
         replicas=2,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float64, Int, Int8
 
+from lehr.objective import effective_sample_size
 from lehr.states import grouped
 
 # Below this effective sample size a network counts as lost, if its free energy is off as well: where each spin is
@@ -66,8 +67,7 @@ def track(
     Args: `temperature` at which they should be Boltzmann distributed, in the units of H, or None; energies that differ
         by at most `resolution` count as equal; `flip_symmetric` says that a flip of all spins keeps the energy.
 
-    Source: A. Kong, J. S. Liu, W. H. Wong, J. Am. Stat. Assoc. 89, 278 (1994), for the effective sample size; L.
-    Tierney, Ann. Stat. 22, 1701 (1994), for the independence chain.
+    Source: L. Tierney, Ann. Stat. 22, 1701 (1994), for the independence chain.
 
     >>> samples = np.array([[[1, 1]] * 30, [[-1, -1]] * 30], np.int8)
     >>> found = track(np.full((2, 30), -1.0), np.zeros((2, 30)), samples, temperature=0.5, resolution=1e-9)
@@ -79,8 +79,7 @@ def track(
     if temperature is not None:
         with np.errstate(over="ignore", invalid="ignore"):  # at T = 0 only the lowest energy counts
             log_weights = _log_weights(energies, log_probs, temperature, resolution)
-            weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-            share = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1) / weights.shape[1]
+            share = np.asarray(effective_sample_size(log_weights))
         acceptance = np.array([_acceptance(row[:_MOST_PROPOSALS]) for row in log_weights])
     lowest = energies <= energies.min() + resolution
     states = samples[lowest]
