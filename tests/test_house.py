@@ -59,6 +59,8 @@ ROOMS = [
     "ansatz/order",
     "ansatz/dissection",
     "ansatz/blocks",
+    "native/__init__",
+    "native/linear",
     "ansatz/cells",
     "ansatz/products",
     "ansatz/hearing",

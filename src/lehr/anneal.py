@@ -57,11 +57,18 @@ class Info(eqx.Module):
 
 
 class _Drawn(NamedTuple):
-    """The samples of a step."""
+    """What a step keeps of its samples: the lowest, and of each its energy, free energy, ln p(s) and weight."""
 
-    spins: Float[Array, "m n"]
-    log_prob: Float[Array, "m n"]
-    values: LocalValues
+    lowest: Float[Array, " n"]
+    energy: Float[Array, " m"]
+    free_energy: Float[Array, " m"]
+    log_prob: Float[Array, " m"]
+    weights: Float[Array, " m"]
+
+    @classmethod
+    def of(cls, spins: Float[Array, "m n"], log_prob: Float[Array, "m n"], values: LocalValues) -> "_Drawn":
+        lowest = spins[jnp.argmin(values.energy)]
+        return cls(lowest, values.energy, values.free_energy, log_prob.sum(1), values.weights)
 
 
 class VariationalAnnealing(eqx.Module):
@@ -127,25 +134,31 @@ class VariationalAnnealing(eqx.Module):
             if self.learning_rate is not None:
                 updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
 
-        spins, log_prob, values = drawn
-        lowest = jnp.argmin(values.energy)
-        better = values.energy[lowest] < state.best_energy
+        lowest_energy = drawn.energy.min()
+        better = lowest_energy < state.best_energy
         following = self.schedule(state.step + 1)
-        share = _boltzmann_share(values, log_prob, following, effective_inverse_temperature(following, unit))
-        info = _info(values, log_prob, controls, share, gradient_norm)
+        share = _boltzmann_share(drawn, following, effective_inverse_temperature(following, unit))
+        info = _info(drawn, controls, share, gradient_norm)
         state = State(
             problem=problem,
             ansatz=with_params(state.ansatz, optax.apply_updates(ansatz.params, updates)),
             optimiser_state=optimiser_state,
             key=state.key,
             step=state.step + 1,
-            best_spins=jnp.where(better, spins[lowest], state.best_spins),
-            best_energy=jnp.where(better, values.energy[lowest], state.best_energy),
+            best_spins=jnp.where(better, drawn.lowest, state.best_spins),
+            best_energy=jnp.where(better, lowest_energy, state.best_energy),
         )
         return state, info
 
     def _plain(self, problem, ansatz, key, controls, unit) -> tuple[_Drawn, Any]:
         """Samples, and the gradient by the scores of the very pass that drew them."""
+        if controls.field is None:
+            temperature = jnp.zeros(()) if controls.temperature is None else controls.temperature
+            found = ansatz.thermal_estimate(key, self.num_samples, problem, temperature, unit, normalise=self.normalise)
+            if found is not None:
+                weights = jnp.full_like(found.energy, 1 / self.num_samples)
+                free_energy = found.energy + temperature * found.log_prob
+                return _Drawn(found.lowest, found.energy, free_energy, found.log_prob, weights), found.gradient
 
         def draw(params):
             spins, log_prob = with_params(ansatz, params).sample(key, self.num_samples)
@@ -154,7 +167,7 @@ class VariationalAnnealing(eqx.Module):
         log_prob, score, spins = jax.vjp(draw, ansatz.params, has_aux=True)
         values = local_values(problem, ansatz, spins, log_prob, controls)
         (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
-        return _Drawn(spins, log_prob, values), gradient
+        return _Drawn.of(spins, log_prob, values), gradient
 
     def _natural(self, optimiser, problem, ansatz, key, controls, beta) -> tuple[_Drawn, Any, Float[Array, ""]]:
         """Samples, the natural-gradient update, and the norm of the plain gradient."""
@@ -169,7 +182,7 @@ class VariationalAnnealing(eqx.Module):
             values = local_values(problem, ansatz, spins, log_prob, controls, self.flip_probability)
         rate = jnp.asarray(1.0 if self.learning_rate is None else self.learning_rate)
         updates, norm = optimiser.updates(ansatz.scores(spins), beta * values.free_energy, values.weights, rate)
-        return _Drawn(spins, log_prob, values), updates, norm
+        return _Drawn.of(spins, log_prob, values), updates, norm
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""
@@ -198,24 +211,24 @@ def informed_at(controls: Controls, problem: Problem, ansatz: Ansatz) -> tuple[A
     return ansatz.informed(effective_problem(problem, controls, beta), beta), beta
 
 
-def _boltzmann_share(values, log_prob, controls, beta) -> Float[Array, ""]:
+def _boltzmann_share(drawn: _Drawn, controls: Controls, beta) -> Float[Array, ""]:
     """Effective sample size with w = exp(-beta H) / p; NaN where `controls` have no Boltzmann distribution."""
     if controls.temperature is None or controls.field is not None:
-        return jnp.full((), jnp.nan, values.energy.dtype)
-    return jnp.asarray(effective_sample_size(-beta * (values.energy - values.energy.min()) - log_prob.sum(1)))
+        return jnp.full((), jnp.nan, drawn.energy.dtype)
+    return jnp.asarray(effective_sample_size(-beta * (drawn.energy - drawn.energy.min()) - drawn.log_prob))
 
 
-def _info(values, log_prob, controls, effective_sample_size, gradient_norm) -> Info:
-    zero, weights = jnp.zeros((), values.energy.dtype), values.weights
+def _info(drawn: _Drawn, controls: Controls, effective_sample_size, gradient_norm) -> Info:
+    zero, weights = jnp.zeros((), drawn.energy.dtype), drawn.weights
     return Info(
         temperature=zero if controls.temperature is None else controls.temperature.astype(zero.dtype),
         field=zero if controls.field is None else controls.field.astype(zero.dtype),
-        energy_mean=weights @ values.energy,
-        energy_min=values.energy.min(),
-        energy_std=jnp.sqrt(weights @ (values.energy - weights @ values.energy) ** 2),
-        free_energy=weights @ values.free_energy,
-        free_energy_variance=weights @ (values.free_energy - weights @ values.free_energy) ** 2,
-        entropy=-weights @ log_prob.sum(1),
+        energy_mean=weights @ drawn.energy,
+        energy_min=drawn.energy.min(),
+        energy_std=jnp.sqrt(weights @ (drawn.energy - weights @ drawn.energy) ** 2),
+        free_energy=weights @ drawn.free_energy,
+        free_energy_variance=weights @ (drawn.free_energy - weights @ drawn.free_energy) ** 2,
+        entropy=-weights @ drawn.log_prob,
         effective_sample_size=effective_sample_size,
         gradient_norm=gradient_norm,
     )

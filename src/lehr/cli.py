@@ -233,15 +233,17 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
     import jax
 
+    from lehr import native
     from lehr.preset import PRESETS
 
+    kernels = native.status()
     packages = ("jax", "jaxlib", "equinox", "optax", "numpy", "dimod")
     facts: dict[str, Any] = {
         "version": __version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
-        "kernels": {"active": "xla", "reason": "this version has no compiled kernels of its own"},
+        "kernels": {"active": "native" if kernels.active else "xla", "reason": kernels.description},
         "presets": {
             name: {"description": preset.description, "settings": preset.settings.to_json()}
             for name, preset in PRESETS.items()

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -41,6 +41,16 @@ class SiteOrder(eqx.Module):
     def sequential(cls, sites: Sequence[int] | ArrayLike) -> "SiteOrder":
         """One sequence: each spin may depend on all spins drawn before it."""
         return cls(sites, np.full(len(sites), len(sites)))
+
+
+class Estimate(NamedTuple):
+    """One batch of samples and what it says of the free energy: the lowest sample, the energies H (without offset) and
+    ln p(s) of all, and the gradient in the parameters."""
+
+    lowest: Float[Array, " n"]
+    energy: Float[Array, " m"]
+    log_prob: Float[Array, " m"]
+    gradient: Any
 
 
 class Ansatz(eqx.Module):
@@ -88,6 +98,21 @@ class Ansatz(eqx.Module):
             return with_params(self, params).log_prob(one[None]).sum()
 
         return Jacobian(jax.vmap(jax.grad(log_prob), in_axes=(None, 0))(self.params, spins))
+
+    def thermal_estimate(
+        self,
+        key: Key,
+        num_samples: int,
+        problem: Problem,
+        temperature: Float[Array, ""],
+        unit: Float[Array, ""],
+        *,
+        normalise: bool,
+    ) -> Estimate | None:
+        """Samples and the gradient of the free energy at `temperature`, all in one, where a kernel does that; None
+        where `lehr.objective` has to. Advantages are in units of `unit`, and if `normalise` is true then divided by
+        their root mean square."""
+        return None
 
     @property
     def side_by_side(self) -> bool:

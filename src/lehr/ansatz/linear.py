@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lehr._types import ArrayLike, Key, LogProb
-from lehr.ansatz.base import Ansatz, SiteOrder, check_interactions
+from lehr.ansatz.base import Ansatz, Estimate, SiteOrder, check_interactions
 from lehr.ansatz.blocks import Bucket, block_layout
 from lehr.ansatz.dissection import conditioning_sets, nested_dissection
+from lehr.native import linear as native
 from lehr.problem.base import Problem, Terms
 
 
@@ -64,6 +65,7 @@ class Linear(Ansatz):
     buckets: tuple[Bucket, ...]
     terms: tuple[Terms, ...]
     inverse_temperature: Float[ArrayLike, ""]
+    tables: native.Tables | None  # of the kernels, where they serve
 
     def __init__(self, problem: Problem, sites: Sequence[int] | Int[ArrayLike, " n"] | None = None):
         sets = conditioning_sets(problem, nested_dissection(problem) if sites is None else np.asarray(sites))
@@ -72,6 +74,7 @@ class Linear(Ansatz):
         self.params = self.fresh_params(jax.random.key(0))
         self.terms = problem.terms
         self.inverse_temperature = np.ones((), self.params.bias.dtype)
+        self.tables = native.tables(problem, sets, self.buckets)
 
     @property
     def num_parameters(self) -> int:
@@ -94,11 +97,40 @@ class Linear(Ansatz):
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw samples, one block after the other; see `Ansatz.sample`."""
-        n = len(self.order.sites)
-        effective = self._effective()
-        noise = jax.random.logistic(key, (n + 1, num_samples), effective.bias.dtype)
-        drawn, logits = _draw(self.buckets, self._closing_coefficients(), effective, noise)
-        return drawn[:n].T[:, self.order.positions], _log_prob(self.order, drawn, logits)
+        tables = None if self.tables is None or not self.tables.serves(key, num_samples) else self.tables
+        drawn, logits = _draw(num_samples, tables, self.buckets, self._closing_coefficients(), self._effective(), key)
+        return drawn[:-1].T[:, self.order.positions], _log_prob(self.order, drawn, logits)
+
+    def thermal_estimate(
+        self,
+        key: Key,
+        num_samples: int,
+        problem: Problem,
+        temperature: Float[Array, ""],
+        unit: Float[Array, ""],
+        *,
+        normalise: bool,
+    ) -> Estimate | None:
+        """By one kernel, where there is one; see `Ansatz.thermal_estimate`."""
+        if self.tables is None or not self.tables.serves(key, num_samples):
+            return None
+        params, dtype = self.params, jnp.result_type(self.params.bias)
+        found = native.gradient(
+            self.tables,
+            key,
+            num_samples,
+            weights=jax.tree.map(jnp.asarray, params.weights),
+            bias=jnp.asarray(params.bias),
+            scale=jnp.asarray(params.coupling_scale),
+            pairs=next((t.coefficients for t in problem.terms if t.order == 2), jnp.zeros(0, dtype)),
+            fields=self._fields(problem.terms),
+            inverse_temperature=self.inverse_temperature,
+            temperature=temperature,
+            unit=unit,
+            normalise=normalise,
+        )
+        gradient = LinearParams(found.bias, found.weights, found.scale)
+        return Estimate(found.lowest, found.energy, found.log_prob, gradient)
 
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p per spin, all at once; see `Ansatz.log_prob`."""
@@ -121,19 +153,23 @@ class Linear(Ansatz):
         """The weights of the logits, with the pair couplings and fields absorbed."""
         params, dtype = self.params, jnp.result_type(self.params.bias)
         scale = -2 * jnp.asarray(self.inverse_temperature, dtype) * params.coupling_scale
-        bias, pairs = jnp.asarray(params.bias), jnp.zeros(1, dtype)
-        for terms in self.terms:
-            if terms.order == 1:
-                at = jnp.asarray(self.order.positions)[terms.indices[:, 0]]
-                bias = bias + scale * jnp.zeros_like(bias).at[at].add(jnp.asarray(terms.coefficients, dtype))
-            elif terms.order == 2:
-                pairs = _padded(terms, dtype)
-        bias, scale = jnp.append(bias, 0), jnp.append(scale, 0)
+        pairs = next((_padded(terms, dtype) for terms in self.terms if terms.order == 2), jnp.zeros(1, dtype))
+        bias = jnp.append(jnp.asarray(params.bias) + scale * self._fields(self.terms), 0)
+        scale = jnp.append(scale, 0)
         weights = tuple(
             jnp.where(bucket.mask, free, 0) + scale[bucket.rows][..., None] * pairs[bucket.pairs]
             for bucket, free in zip(self.buckets, params.weights, strict=True)
         )
         return _Logits(bias, weights, scale)
+
+    def _fields(self, terms: Sequence[Terms]) -> Float[Array, " n"]:
+        """The terms of one spin, by position."""
+        fields = jnp.zeros(len(self.order.sites), jnp.result_type(self.params.bias))
+        for single in terms:
+            if single.order == 1:
+                at = jnp.asarray(self.order.positions)[single.indices[:, 0]]
+                fields = fields.at[at].add(jnp.asarray(single.coefficients, fields.dtype))
+        return fields
 
     def _closing_coefficients(self) -> tuple[Float[Array, " _"], ...]:
         """Coefficients of the terms of order three and more, by order."""
@@ -181,12 +217,16 @@ def _logits(buckets, coefficients, logits: _Logits, drawn: Float[Array, "n1 m"])
     return total
 
 
-@jax.custom_vjp
-def _draw(buckets, coefficients, logits: _Logits, noise: Float[Array, "n1 m"]):
-    """Draw spins block by block: (spins, logits), both [n + 1, M] in drawing order.
+def _drawn(
+    num_samples: int, tables: native.Tables | None, buckets, coefficients, logits: _Logits, key: Key
+) -> tuple[Float[Array, "n1 m"], Float[Array, "n1 m"]]:
+    """Draw spins: (spins, logits), both [n + 1, M] in drawing order, by the kernel where its tables are given.
 
-    Spin t is up where its logit exceeds `noise[t]`, a logistic variate.
+    Spin t is up where its logit exceeds row t of logistic noise.
     """
+    if tables is not None:
+        return native.draw(tables, key, logits.weights, logits.bias, num_samples)
+    noise = jax.random.logistic(key, (len(logits.bias), num_samples), logits.bias.dtype)
     drawn = jnp.zeros_like(noise)
     found = jnp.zeros_like(noise)
     for bucket, weights in zip(buckets, logits.weights, strict=True):
@@ -227,18 +267,19 @@ def _draw_depth(coefficients, logits: _Logits, noise, carry, depth):
     return (drawn.at[bucket.rows.T].set(spins), found.at[bucket.rows.T].set(logit)), None
 
 
-def _draw_forward(buckets, coefficients, logits: _Logits, noise):
-    drawn, found = _draw(buckets, coefficients, logits, noise)
+def _draw_forward(num_samples, tables, buckets, coefficients, logits: _Logits, key):
+    drawn, found = _drawn(num_samples, tables, buckets, coefficients, logits, key)
     return (drawn, found), (buckets, coefficients, logits, drawn)
 
 
-def _draw_backward(residuals, cotangents):
+def _draw_backward(num_samples, residuals, cotangents):
     """Logits are linear in the arrays of `_Logits`, so their transpose needs no second forward pass."""
     buckets, coefficients, logits, drawn = residuals
     transpose = jax.linear_transpose(lambda arrays: _logits(buckets, coefficients, arrays, drawn), logits)
-    return None, None, *transpose(cotangents[1]), None
+    return None, None, None, transpose(cotangents[1])[0], None
 
 
+_draw = jax.custom_vjp(_drawn, nondiff_argnums=(0,))
 _draw.defvjp(_draw_forward, _draw_backward)
 
 
