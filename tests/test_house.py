@@ -93,6 +93,7 @@ ROOMS = [
     "progress",
     "run_folder",
     "solve",
+    "branches",
     "metrics",
     "compare",
     "sampler",

@@ -64,6 +64,35 @@ def test_controls_may_be_traced():
     np.testing.assert_array_equal(many, [float(schedule(int(t)).temperature) for t in steps])
 
 
+@pytest.mark.parametrize("method", ["vqa", "rvqa"])
+def test_the_way_back(method):
+    """Cooled at the end of the field's ramp during the warm-up, then the way down in the opposite order."""
+    counts = {"num_warmup_steps": 4, "num_annealing_steps": 3, "num_training_steps": 2, "num_hold_steps": 2}
+    ends = {"temperature": (0.8, 0.05), "field": (3.0, 0.375)}
+    schedule = protocol(method, **ends, ramp="geometric", cooled=True, **counts)
+    found = [schedule(t, upward=True) for t in range(schedule.num_steps + 1)]
+    fields = [0.375] * 4 + [0.375, 0.375, 0.75, 0.75, 1.5, 1.5] + [3.0] * 3
+    np.testing.assert_allclose([c.field for c in found], fields, rtol=1e-12)
+    back = 0.05 * 16.0 ** (np.array([0, 0, 1, 1, 2, 2, 3, 3, 3]) / 3)
+    temperatures = [0.8, 0.4, 0.2, 0.1, *(back if method == "rvqa" else np.zeros(9))]
+    np.testing.assert_allclose([c.temperature for c in found], temperatures, rtol=1e-12)
+    down = [schedule(t) for t in range(schedule.num_steps + 1)]
+    # Two steps stand at each of four fields; the fourth is where each way ends, at the hold.
+    np.testing.assert_allclose([c.field for c in down[4::2]], [3.0, 1.5, 0.75, 0.375, 0.375], rtol=1e-12)
+    np.testing.assert_allclose([c.field for c in down[4:10]], [c.field for c in found[11:5:-1]], rtol=1e-12)
+    np.testing.assert_allclose([c.temperature for c in down[4:10]], temperatures[11:5:-1], rtol=1e-12)
+    np.testing.assert_allclose([c.temperature for c in down[:4]], [0.8 if method == "rvqa" else 0] * 4, rtol=1e-12)
+    assert schedule.method == method
+
+
+def test_the_way_back_may_be_traced():
+    schedule = protocol("vqa", temperature=(2.0, 0.0), field=(3.0, 1.0), cooled=True, num_warmup_steps=5)
+    upward = jnp.array([False, True])
+    both = jax.vmap(lambda up: schedule(2, up))(upward)
+    assert both.temperature.tolist() == pytest.approx([0.0, 1.2])
+    assert both.field.tolist() == [3.0, 1.0]
+
+
 @pytest.mark.parametrize("name", RAMPS)
 def test_ramps(name):
     counts = {"num_warmup_steps": 2, "num_annealing_steps": 7, "num_training_steps": 3, "num_hold_steps": 5}

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from lehr._types import ArrayLike, Key
 from lehr.ansatz.base import Ansatz, check_fits, with_params
@@ -19,8 +19,8 @@ ADAM = optax.scale_by_adam()
 
 
 class State(eqx.Module):
-    """All that the next step needs: the problem, the ansatz with its parameters, the optimiser and the best state seen
-    (its energy without the problem's offset).
+    """All that the next step needs: the problem, the ansatz with its parameters, the optimiser, the best state seen
+    (its energy without the problem's offset), and whether the schedule is passed on its way back (`upward`).
 
     The random numbers of step t come from `fold_in(key, t)`, so a run continued from a saved state is the same run.
     """
@@ -30,6 +30,7 @@ class State(eqx.Module):
     optimiser_state: Any
     key: Key
     step: Int[Array, ""]
+    upward: Bool[Array, ""]
     best_spins: Float[Array, " n"]
     best_energy: Float[Array, ""]
 
@@ -99,8 +100,9 @@ class VariationalAnnealing(eqx.Module):
     normalise: bool = eqx.field(static=True, default=True)
     flip_probability: float = eqx.field(static=True, default=0.1)
 
-    def init(self, problem: Problem, ansatz: Ansatz, key: Key) -> State:
-        """The state before the first step, with new parameters for the ansatz drawn from `key`.
+    def init(self, problem: Problem, ansatz: Ansatz, key: Key, upward: bool | Bool[Array, ""] = False) -> State:
+        """The state before the first step, with new parameters for the ansatz drawn from `key`; `upward` for a run on
+        the schedule's way back.
 
         Errors: `InputError` where the ansatz was built for another problem.
         """
@@ -114,13 +116,14 @@ class VariationalAnnealing(eqx.Module):
             optimiser_state=self.optimiser.init(params),
             key=key,
             step=jnp.zeros((), int),
+            upward=jnp.asarray(upward),
             best_spins=jnp.ones(problem.num_spins, dtype),
             best_energy=jnp.asarray(jnp.inf, dtype),
         )
 
     def step(self, state: State) -> tuple[State, Info]:
         """One gradient step at the controls of `state.step`."""
-        controls, problem = self.schedule(state.step), state.problem
+        controls, problem = self.schedule(state.step, state.upward), state.problem
         unit = energy_unit(problem)
         ansatz, beta = informed_at(controls, problem, state.ansatz)
         key = jax.random.fold_in(state.key, state.step)
@@ -136,7 +139,7 @@ class VariationalAnnealing(eqx.Module):
 
         lowest_energy = drawn.energy.min()
         better = lowest_energy < state.best_energy
-        following = self.schedule(state.step + 1)
+        following = self.schedule(state.step + 1, state.upward)
         share = _boltzmann_share(drawn, following, effective_inverse_temperature(following, unit))
         info = _info(drawn, controls, share, gradient_norm)
         state = State(
@@ -145,6 +148,7 @@ class VariationalAnnealing(eqx.Module):
             optimiser_state=optimiser_state,
             key=state.key,
             step=state.step + 1,
+            upward=state.upward,
             best_spins=jnp.where(better, drawn.lowest, state.best_spins),
             best_energy=jnp.where(better, lowest_energy, state.best_energy),
         )
@@ -186,7 +190,7 @@ class VariationalAnnealing(eqx.Module):
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""
-        ansatz, _ = informed_at(self.schedule(state.step), state.problem, state.ansatz)
+        ansatz, _ = informed_at(self.schedule(state.step, state.upward), state.problem, state.ansatz)
         spins, log_prob = ansatz.sample(key, num_samples)
         return spins, log_prob.sum(1)
 

@@ -18,11 +18,13 @@ _MOST_SPINS = 2**18
 
 
 class Batch(Engine):
-    """`num_problems * replicas` independent networks, trained side by side.
+    """`num_problems * replicas` independent networks, trained side by side; with two branches as many again, which
+    pass the schedule on its way back.
 
-    What moves from step to step (parameters, optimiser, keys, best states) carries a leading axis, problem-major; the
-    tables of the ansatz are shared, and so are the coefficients where there is one problem. Replica r has the key
-    `fold_in(key(seed), r)` for every problem, so under the same schedule a problem's result does not depend on its
+    What moves from step to step (parameters, optimiser, keys, best states) carries a leading axis: all that go down
+    before all that go up, and each problem-major; the tables of the ansatz are shared, and so are the coefficients
+    where there is one problem. Network r of R replicas has the key `fold_in(key(seed), r)` for every problem, and
+    `fold_in(key(seed), R + r)` on the way back, so under the same schedule a problem's result does not depend on its
     company.
     """
 
@@ -37,6 +39,7 @@ class Batch(Engine):
         replicas: int,
         num_final_samples: int,
         seed: int,
+        branches: int = 1,
         description: str = "",
     ):
         self.annealing = annealing
@@ -44,17 +47,19 @@ class Batch(Engine):
         self.description = description
         self.device = jax.devices()[0].device_kind
         self.num_steps = annealing.schedule.num_steps
-        self._replicas, self._num_spins, self._num_final_samples = replicas, problems[0].num_spins, num_final_samples
+        self.replicas, self.branches = replicas, branches
+        self._num_spins, self._num_final_samples = problems[0].num_spins, num_final_samples
         several = len(problems) > 1
-        problem = stack([p for p in problems for _ in range(replicas)]) if several else problems[0].bare()
+        problem = stack([p for p in problems for _ in range(replicas)] * branches) if several else problems[0].bare()
         self._fixed = (annealing, ansatz, problem, 0 if several else None)
         root = jax.random.key(seed)
-        replica = jnp.tile(jnp.arange(replicas), len(problems))
-        self._keys = jax.vmap(lambda r: jax.random.fold_in(root, r))(replica)
+        branch, _, replica = np.indices((branches, len(problems), replicas)).reshape(3, -1)
+        self._keys = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.asarray(branch * replicas + replica))
+        self._upward = jnp.asarray(branch > 0)
 
     def start(self) -> PyTree:
         """What moves, before the first step."""
-        return _start(*self._fixed, self._keys)
+        return _start(*self._fixed, self._keys, self._upward)
 
     def compile(self, moving: PyTree) -> None:
         """Compile the chunk of steps, which JAX keeps for every run of the same shapes, by taking none."""
@@ -76,7 +81,7 @@ class Batch(Engine):
 
     def work(self, num_steps: int) -> Work:
         """Samples of all steps and at the end; the flipped copies of a transverse field are not counted."""
-        samples = self._replicas * (num_steps * self.annealing.num_samples + self._num_final_samples)
+        samples = self.branches * self.replicas * (num_steps * self.annealing.num_samples + self._num_final_samples)
         return Work(num_steps, samples, samples * self._num_spins)
 
     def temperature(self, num_steps: int) -> float | None:
@@ -126,8 +131,11 @@ def _whole(moving: PyTree, ansatz: Ansatz, problem: Problem) -> State:
 
 
 @eqx.filter_jit
-def _start(annealing, ansatz, problem, axis, keys):
-    return jax.vmap(lambda key, p: _moving(annealing.init(p, ansatz, key)), in_axes=(0, axis))(keys, problem)
+def _start(annealing, ansatz, problem, axis, keys, upward):
+    def start(key, upward, problem):
+        return _moving(annealing.init(problem, ansatz, key, upward))
+
+    return jax.vmap(start, in_axes=(0, 0, axis))(keys, upward, problem)
 
 
 @eqx.filter_jit

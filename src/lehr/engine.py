@@ -20,7 +20,8 @@ class Work(NamedTuple):
 
 
 class Engine(abc.ABC):
-    """`num_problems * replicas` independent runs side by side, problem-major.
+    """`branches * num_problems * replicas` independent runs side by side: all of the first branch, problem-major, then
+    all of the next.
 
     What moves from step to step is a pytree of arrays with `best_spins` [K, N] and `best_energy` [K], the lowest state
     that each of the K runs has seen and its energy without the problem's offset; it is all that a checkpoint keeps.
@@ -31,6 +32,7 @@ class Engine(abc.ABC):
     num_steps: int
     most_steps: int  # of one call of `advance`
     record_every: int  # steps
+    branches: int = 1  # of each replica
 
     @abc.abstractmethod
     def start(self) -> Any:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -68,7 +68,8 @@ def chosen_settings(
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which trains no network.")
     settings = settings.changed(**changes)
     for name, users in _USERS.items():
-        if changes.get(name) is not None and settings.method not in users:
+        cools = name == "temperature" and isinstance(settings, Settings) and settings.branches > 1
+        if changes.get(name) is not None and settings.method not in users and not cools:
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which has no such term.")
     if isinstance(settings, Settings) and settings.optimiser == "natural" and settings.max_gradient_norm is not None:
         raise InputError(
@@ -108,6 +109,8 @@ def _networks(
         description = f"{type(ansatz).__name__} ({ansatz.num_parameters} parameters): as given"
     ansatz, description = symmetrised(ansatz, description, problems, settings.symmetrise)
     used = settings.schedule(problems) if schedule is None else schedule
+    if settings.branches > 1:
+        used = _cooled(used, settings, problems)
     annealing = VariationalAnnealing(
         used,
         num_samples=settings.num_samples,
@@ -120,10 +123,23 @@ def _networks(
         ansatz,
         problems,
         replicas=settings.replicas,
+        branches=settings.branches,
         num_final_samples=settings.num_final_samples,
         seed=settings.seed,
         description=description,
     )
+
+
+def _cooled(schedule: Schedule, settings: Settings, problems: list[Problem]) -> Schedule:
+    """The schedule with the cooling of the settings, if it has none of its own."""
+    if schedule.num_warmup_steps < 1:
+        raise InputError(
+            "Argument `num_warmup_steps` must be at least 1 for two branches, one of which is cooled in them, "
+            f"but it is {int(schedule.num_warmup_steps)}."
+        )
+    if schedule.cooling is not None:
+        return schedule
+    return replace(schedule, cooling=settings.schedule(problems).cooling)
 
 
 def _optimiser(settings: Settings, schedule: Schedule) -> optax.GradientTransformation | NaturalGradient:

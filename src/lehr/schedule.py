@@ -5,7 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from lehr._types import ArrayLike, InputError, is_traced
 from lehr.problem.base import Problem, Terms
@@ -118,12 +118,23 @@ class Schedule(eqx.Module):
     step `num_steps`, where the final samples are drawn (paper A, fig. 2). A ramp that is None leaves its term out of
     the objective: with temperature only this is VCA, with field only VQA, with both RVQA, with neither CQO.
 
+    The way back, `schedule(step, upward=True)`, passes the same controls in the opposite order in the same steps: its
+    warm-up stands at the end of the ramps, and there the temperature goes down the ramp `cooling`, where there is one,
+    so that a network first finds classical states in a small field, and then follows them up.
+
     Arguments: `temperature`, `field`: ramps in the units of the energy, or None; `num_warmup_steps`,
-    `num_annealing_steps`, `num_training_steps` (gradient steps per annealing step), `num_hold_steps`.
+    `num_annealing_steps`, `num_training_steps` (gradient steps per annealing step), `num_hold_steps`; `cooling`: ramp
+    of the temperature in the warm-up of the way back, in the units of the energy. Where `temperature` is None, the
+    temperature is 0 at all other steps then.
 
     >>> schedule = Schedule(LinearRamp(2.0, 0.0), None, num_warmup_steps=3, num_annealing_steps=4, num_training_steps=2)
     >>> [float(schedule(step).temperature) for step in (0, 3, 4, 5, 10, schedule.num_steps)]
     [2.0, 2.0, 2.0, 1.5, 0.5, 0.0]
+    >>> schedule = Schedule(None, LinearRamp(2.0, 1.0), 2, num_annealing_steps=2, cooling=LinearRamp(0.5, 0.0))
+    >>> [float(schedule(step, upward=True).temperature) for step in range(schedule.num_steps + 1)]
+    [0.5, 0.25, 0.0, 0.0, 0.0]
+    >>> [float(schedule(step, upward=True).field) for step in range(schedule.num_steps + 1)]
+    [1.0, 1.0, 1.0, 1.5, 2.0]
     """
 
     temperature: Ramp | None
@@ -132,6 +143,7 @@ class Schedule(eqx.Module):
     num_annealing_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=1000)
     num_training_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=1)
     num_hold_steps: Int[ArrayLike, ""] = eqx.field(converter=jnp.asarray, default=0)
+    cooling: Ramp | None = None
 
     def __check_init__(self):
         for name, least in LEAST_STEPS.items():
@@ -152,14 +164,18 @@ class Schedule(eqx.Module):
         annealing = self.num_annealing_steps * self.num_training_steps
         return int(self.num_warmup_steps + annealing + self.num_hold_steps)
 
-    def __call__(self, step: int | Int[Array, ""]) -> Controls:
-        """Controls at a gradient step, counted from 0."""
+    def __call__(self, step: int | Int[Array, ""], upward: bool | Bool[Array, ""] = False) -> Controls:
+        """Controls at a gradient step, counted from 0; on the way back where `upward`."""
         done = (step - self.num_warmup_steps) // self.num_training_steps
         fraction = jnp.clip(done, 0, self.num_annealing_steps) / jnp.maximum(self.num_annealing_steps, 1)
-        return Controls(
-            temperature=None if self.temperature is None else self.temperature(fraction),
-            field=None if self.field is None else self.field(fraction),
-        )
+        fraction = jnp.where(upward, 1 - fraction, fraction)
+        temperature = None if self.temperature is None else self.temperature(fraction)
+        field = None if self.field is None else self.field(fraction)
+        if self.cooling is not None:
+            rest = jnp.zeros_like(fraction) if temperature is None else temperature
+            cooled = self.cooling(jnp.clip(step / jnp.maximum(self.num_warmup_steps, 1), 0, 1))
+            temperature = jnp.where(jnp.asarray(upward) & (step < self.num_warmup_steps), cooled, rest)
+        return Controls(temperature, field)
 
 
 def effective_inverse_temperature(controls: Controls, energy_unit: Float[Array, ""]) -> Float[Array, ""]:
@@ -206,13 +222,15 @@ def protocol(
     temperature: tuple[float, float],
     field: tuple[float, float],
     ramp: str = "linear",
+    cooled: bool = False,
     **steps: int,
 ) -> Schedule:
     """Schedule of one of the four protocols.
 
     Arguments: `method`: "vca" (temperature only), "vqa" (field only), "rvqa" (both), "cqo" (neither); `temperature`,
     `field`: (start, stop) in the units of the energy; `ramp`: "linear", "geometric" or "inverse"; the numbers of steps
-    as in `Schedule`. Errors: `InputError` for unknown names, negative values, or a ramp that cannot end at zero.
+    as in `Schedule`; with `cooled` the temperature is also that of the `cooling` on the way back. Errors: `InputError`
+    for unknown names, negative values, or a ramp that cannot end at zero.
 
     >>> schedule = protocol("vqa", temperature=(1.0, 0.0), field=(2.0, 0.0), num_annealing_steps=10)
     >>> schedule.temperature is None, float(schedule(5).field)
@@ -226,10 +244,12 @@ def protocol(
     for name, used, (start, stop) in (
         ("temperature", method in ("vca", "rvqa"), temperature),
         ("field", method in ("vqa", "rvqa"), field),
+        ("temperature", cooled, temperature),
     ):
         allowed = all(0 <= end < float("inf") and (ramp == "linear" or end > 0) for end in (start, stop))
         if used and not allowed:
             bound = "finite and at least 0" if ramp == "linear" else "finite and above 0 for this ramp"
             raise InputError(f"Argument `{name}` must be {bound}, but it runs from {start} to {stop}.")
         ramps.append(RAMPS[ramp](float(start), float(stop)) if used else None)
-    return Schedule(*ramps, **{name: int(number) for name, number in steps.items()})
+    *ramps, cooling = ramps
+    return Schedule(*ramps, **{name: int(number) for name, number in steps.items()}, cooling=cooling)

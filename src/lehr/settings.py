@@ -130,6 +130,10 @@ class Settings(RunSettings):
     `max_gradient_norm` clips the gradient's global norm; the natural gradient controls its own step. `symmetrise` names
     the symmetries of the problem that the networks' distribution is averaged over (`lehr.symmetry.symmetries`), none by
     default, so that what is found is the network's own.
+
+    With `branches=2`, in a field, each replica is two networks: beside the one that goes down in the field, one that is
+    cooled in the smallest field during the warm-up, over the range `temperature`, and then goes up through the same
+    fields (`lehr.branches`).
     """
 
     method: str = "vca"
@@ -144,6 +148,7 @@ class Settings(RunSettings):
     learning_rate: float = 3e-2
     normalise: bool = True
     max_gradient_norm: float | None = None
+    branches: int = 1
     dtype: str = "float32"
 
     choices: ClassVar = {
@@ -152,7 +157,12 @@ class Settings(RunSettings):
         "optimiser": ("adam", "natural"),
         "dtype": ("float32", "float64"),
     }
-    bounds: ClassVar = {**RunSettings.bounds, "num_samples": (2, MANY), "num_final_samples": (1, MANY)}
+    bounds: ClassVar = {
+        **RunSettings.bounds,
+        "num_samples": (2, MANY),
+        "num_final_samples": (1, MANY),
+        "branches": (1, 2),
+    }
 
     def __post_init__(self):
         super().__post_init__()
@@ -166,6 +176,8 @@ class Settings(RunSettings):
             if not isinstance(getattr(self, name), kind):
                 self._refuse(name, {str: "a name", Mapping: "a mapping of options", bool: "true or false"}[kind])
         named_kinds(self.symmetrise)
+        if self.branches > 1 and self.method not in ("vqa", "rvqa"):
+            self._refuse("branches", f"1 for {self.method}, which has no field")
 
     @property
     def outline(self) -> str:
@@ -179,12 +191,14 @@ class Settings(RunSettings):
         starts = [f"{symbol}0 {ends[0]:g}" for symbol, ends in (("T", hot), ("Γ", field)) if ends is not None]
         width = [f"d_h {self.ansatz_options['hidden']}"] if "hidden" in self.ansatz_options else []
         mean = [f"symmetrised ({self.symmetrise})"] if self.symmetrise else []
+        ways = ["two branches"] if self.branches > 1 else []
         steps = [f"{self.num_steps} steps", f"lr {self.learning_rate:g}", f"{self.num_samples} samples"]
-        return ", ".join([*starts, self.ansatz, *width, *mean, *steps])
+        return ", ".join([*starts, self.ansatz, *width, *mean, *ways, *steps])
 
     def schedule(self, problems: list[Problem]) -> Schedule:
         """The schedule of the protocol."""
-        return protocol(self.method, **self.ranges(problems), ramp=self.ramp, **self.steps())
+        cooled = self.branches > 1
+        return protocol(self.method, **self.ranges(problems), ramp=self.ramp, cooled=cooled, **self.steps())
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Settings":

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from lehr._types import InputError
 from lehr.ansatz.base import Ansatz
+from lehr.engine import Engine
 from lehr.optimise import NaturalGradient
 from lehr.plan import Plan, chosen_settings, make_plan, precision, settings_from_json
 from lehr.problem.base import Problem
@@ -73,6 +74,11 @@ def solve(
     `lehr.resume` goes on. `history_every` thins the recorded history. `callback` gets a report after every chunk of
     steps and stops the training by returning True. `progress` shows a bar (by default where standard error is a
     terminal).
+
+    With `branches=2`, in a field, each replica is two networks: one goes down in the field, the other is cooled in the
+    smallest field during the warm-up and then goes up. Samples are those of the networks that went down; the best state
+    is that of either. The history tells of the second under names that begin with `up_`, and
+    `lehr.branches.lower_envelope` takes the lower of the two energies at each field.
 
     Returns a `Result`, or a list of them for a sequence of problems. Errors: `InputError` for bad arguments,
     `DivergenceError` where training becomes non-finite.
@@ -173,7 +179,7 @@ def _run(
             "sample": time.perf_counter() - started,
         }
     every = spec["history_every"]
-    results = []
+    results, visited = [], _visited(position.moving, engine.branches)
     for number, problem in enumerate(plan.problems):
         mine = slice(number * settings.replicas, (number + 1) * settings.replicas)
         results.append(
@@ -183,9 +189,9 @@ def _run(
                 seed=settings.seed,
                 samples=spins[mine],
                 log_probs=None if log_probs is None else log_probs[mine],
-                visited=np.asarray(position.moving.best_spins)[mine],
+                visited=visited[mine],
                 temperature=temperature,
-                history=_history(position.records, mine, float(problem.offset), engine.record_every, every),
+                history=_history(position.records, mine, float(problem.offset), engine, every),
                 work=engine.work(position.step),
                 seconds=seconds,
                 ansatz=engine.description,
@@ -253,7 +259,7 @@ def _save(folder: RunFolder, position: _Progress) -> None:
 
 def _report(plan: Plan, position: _Progress, steps_per_second: float) -> Report:
     offset = float(plan.problems[0].offset)
-    last = {name: float(values[-1].mean()) for name, values in position.records.items()}
+    last = {name: float(_branches(values, plan.engine)[0][-1].mean()) for name, values in position.records.items()}
     return Report(
         step=position.step,
         num_steps=plan.engine.num_steps,
@@ -285,10 +291,25 @@ def _check_finite(plan: Plan, position: _Progress, moving: PyTree, records, fold
 
 
 def _history(
-    records: dict[str, np.ndarray], mine: slice, offset: float, recorded_every: int, every: int
+    records: dict[str, np.ndarray], mine: slice, offset: float, engine: Engine, every: int
 ) -> dict[str, np.ndarray]:
-    """The records of one problem's runs, [R, steps], thinned, with the problem's offset in its energies."""
-    history = {name: np.asarray(values[::every, mine].T, np.float64) for name, values in records.items()}
-    for name in {"energy_mean", "energy_min", "free_energy"} & set(history):
-        history[name] = history[name] + offset
-    return {**history, "step": np.arange(0, len(records["energy_mean"]), every) * recorded_every}
+    """The records of one problem's runs, [R, steps], thinned, with the problem's offset in its energies; those of the
+    second branch under names that begin with `up_`."""
+    history = {}
+    for name, values in records.items():
+        shift = offset if name in ("energy_mean", "energy_min", "free_energy") else 0.0
+        for prefix, own in zip(("", "up_"), _branches(values, engine), strict=False):
+            history[prefix + name] = np.asarray(own[::every, mine].T, np.float64) + shift
+    return {**history, "step": np.arange(0, len(records["energy_mean"]), every) * engine.record_every}
+
+
+def _branches(values: np.ndarray, engine: Engine) -> list[np.ndarray]:
+    """The columns of each branch."""
+    return np.split(values, engine.branches, axis=1)
+
+
+def _visited(moving: PyTree, branches: int) -> np.ndarray:
+    """The lowest state that each replica has met on any of its branches, [num_problems * replicas, N]."""
+    energies = np.asarray(moving.best_energy).reshape(branches, -1)
+    spins = np.asarray(moving.best_spins).reshape(*energies.shape, -1)
+    return spins[energies.argmin(axis=0), np.arange(energies.shape[1])]
