@@ -181,6 +181,17 @@ def test_solve_prints_one_json_object(solved, chain):
     assert summary["version"] == lehr.__version__
 
 
+def test_two_branches(call, chain, tmp_path):
+    settings = ("--method", "vqa", "--set", "branches=2", "--steps", 40, "--field", 2, 0.1, "--temperature", 1, 0.1)
+    code, stdout, stderr = call("solve", chain, *QUICK, *settings, "--json", "--out", tmp_path / "run")
+    assert code == 0, stderr
+    assert list(json.loads(stdout)) == SUMMARY_KEYS
+    assert json.loads(stdout)["num_samples"] == 25 * 2
+    history = Result.load(tmp_path / "run").history
+    assert history["up_field"].values[0, 0] == pytest.approx(0.1)
+    assert history["up_temperature"].values[0, 0] == pytest.approx(1.0)
+
+
 def test_solve_keeps_everything_in_its_folder(solved):
     out, _, stdout, stderr = solved
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
@@ -297,6 +308,8 @@ def test_internal_failure_is_one_line(call, chain, monkeypatch):
         (["--temperature", -1, 0], "`temperature` must be"),
         (["--temperature", 1, 0], "`temperature` must be finite and above 0"),
         (["--method", "vqa", "--field", 1, "inf"], "`transverse_field` must be"),
+        (["--set", "branches=2"], "`branches` must be 1 for vca, which has no field, but it is 2"),
+        (["--method", "vqa", "--set", "branches=up"], "`branches` must be an integer of at least 1 and at most 2"),
         (["--set", "learning_rate"], "`--set` must look like NAME=VALUE"),
         (["--set", "=3"], "`--set` must look like NAME=VALUE"),
         (["--set", "rate=3"], "`rate` must be a setting"),

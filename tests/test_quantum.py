@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from lehr import RNN2D, Linear, Schedule, TableRamp, newman_moore, random_chain, solve
+from lehr.branches import lower_envelope
+from lehr.exact.quantum import field_energy
 
 FIELDS = (2.0, 1.0, 0.5)
 ORACLES = json.loads((Path(__file__).parent / "data/oracles.json").read_text())
@@ -63,3 +65,17 @@ def test_variational_energy(case):
         error = np.sqrt(variances[stand].mean() / settings["num_samples"] / (stand.stop - stand.start))
         gap = energies[stand].mean() - ground
         assert -2 * error < gap < 0.01 * abs(ground)
+
+
+@pytest.mark.usefixtures("optimised")
+def test_two_branches_of_the_newman_moore_model():
+    """Neither branch is below the ground energy by more than noise; the lower one is within 2 % of it, in 280 steps."""
+    problem, counts = newman_moore(3), {"num_warmup_steps": 40, "num_annealing_steps": 240, "num_samples": 100}
+    result = solve(
+        problem, "vqa", branches=2, seed=1, replicas=1, num_final_samples=200, transverse_field=(1.2, 0.1), **counts
+    )
+    envelope = lower_envelope(result, num_points=12)
+    exact = field_energy(problem, list(envelope.field))
+    assert (envelope.energies > exact - 3 * envelope.errors).all()
+    assert (envelope.energy < exact + 0.02 * np.abs(exact)).all()
+    assert (result.energies == result.best_energy).mean() > 0.95  # samples of the network that went down
