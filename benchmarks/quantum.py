@@ -98,16 +98,17 @@ def compare_branches(seeds: range, fields: tuple[float, float], num_points: int)
 def main() -> None:
     """Print the table of each size."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("sizes", type=int, nargs="*", choices=[3, 5], default=[3, 5])
+    parser.add_argument("sizes", type=int, nargs="*", choices=[3, 5])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--start", type=float, default=1.2)
     parser.add_argument("--stop", type=float, default=0.05)
     parser.add_argument("--points", type=int, default=50)
     arguments = parser.parse_args()
-    seeds, fields = range(arguments.seeds), (arguments.start, arguments.stop)
-    if 3 in arguments.sizes:
+    sizes, seeds = arguments.sizes or [3, 5], range(arguments.seeds)
+    fields = arguments.start, arguments.stop
+    if 3 in sizes:
         follow(seeds, fields)
-    if 5 in arguments.sizes:
+    if 5 in sizes:
         compare_branches(seeds, fields, arguments.points)
 
 
