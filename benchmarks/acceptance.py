@@ -39,6 +39,13 @@ def _lattice(side: int, seeds: range) -> Iterator[tuple[str, lehr.Problem, float
         yield f"ea{side}-{seed}", problem, ORACLES["EA"][str(side)][str(seed)] * side**2
 
 
+def _large_lattice(side: int, seeds: range) -> Iterator[tuple[str, lehr.Problem, float]]:
+    """Sizes without a published reference: minimum-weight matching."""
+    for seed in seeds:
+        problem = lehr.edwards_anderson(side, seed=seed)
+        yield f"ea{side}-{seed}", problem, float(lehr.exact(problem).ground_energy)
+
+
 def _saved(folder: Path, problems) -> Iterator[Case]:
     for name, problem, ground in problems:
         path = folder / f"{name}.json"
@@ -76,13 +83,13 @@ def _bqm(folder: Path) -> Iterator[Case]:
 
 
 def _dense(folder: Path) -> Iterator[Case]:
-    seeds = list(ORACLES["SK"])[:10]
-    problems = ((f"sk100-{s}", lehr.sherrington_kirkpatrick(100, seed=int(s)), ORACLES["SK"][s] * 100) for s in seeds)
+    listed = ORACLES["SK"].items()
+    problems = ((f"sk100-{s}", lehr.sherrington_kirkpatrick(100, seed=int(s)), energy * 100) for s, energy in listed)
     return _saved(folder, problems)
 
 
-def _planted(folder: Path) -> Iterator[Case]:
-    problems = ((f"wpe32-{s}", lehr.wishart(32, 0.5, seed=s)) for s in range(1, 11))
+def _planted(folder: Path, num_spins: int, alpha: float) -> Iterator[Case]:
+    problems = ((f"wpe{num_spins}-{s}", lehr.wishart(num_spins, alpha, seed=s)) for s in range(1, 26))
     return _saved(folder, ((name, p, float(p.ground_energy)) for name, p in problems))
 
 
@@ -95,9 +102,13 @@ def _others(folder: Path) -> Iterator[Case]:
 CASES = {
     "ea10": lambda folder: _saved(folder, _lattice(10, range(1, 13))),
     "ea20": lambda folder: _saved(folder, _lattice(20, range(1, 13))),
-    "ea40": lambda folder: _saved(folder, _lattice(40, range(1, 4))),
+    "ea40": lambda folder: _saved(folder, _lattice(40, range(1, 13))),
+    "ea64": lambda folder: _saved(folder, _large_lattice(64, range(1, 4))),
+    "ea100": lambda folder: _saved(folder, _large_lattice(100, range(1, 3))),
     "sk": _dense,
-    "wpe": _planted,
+    "wpe0.5": lambda folder: _planted(folder, 32, 0.5),
+    "wpe0.25": lambda folder: _planted(folder, 32, 0.25),
+    "wpe64": lambda folder: _planted(folder, 64, 0.5),
     "others": _others,
     "maxcut": _gset,
     "bqm": _bqm,
@@ -106,7 +117,7 @@ CASES = {
 
 def main(names: list[str]) -> None:
     """Solve the cases and print what was found, and how long the whole process took."""
-    for name in names or [name for name in CASES if name != "ea40"]:
+    for name in names or CASES:
         found, times = [], []
         with tempfile.TemporaryDirectory() as folder:
             for case in CASES[name](Path(folder)):

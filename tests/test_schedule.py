@@ -118,6 +118,38 @@ def test_table():
         TableRamp(jnp.array([1.0]))
 
 
+def test_a_ramp_at_constant_rate_follows_the_specific_heat():
+    temperature = np.repeat(np.geomspace(8.0, 0.5, 4001), 2)  # standing still counts, too
+    rng = np.random.default_rng(0)
+    # A specific heat that does not depend on T: equal factors in equal times.
+    even = TableRamp.at_constant_rate(temperature, 3 * temperature)
+    np.testing.assert_allclose(even.values, np.geomspace(8.0, 0.5, 65), rtol=1e-3)
+    # One that falls like T^2: length ~ T, so the ramp is linear; noise averages out, and so do gaps.
+    noisy = temperature**2 * (1 + 0.2 * rng.standard_normal(temperature.size))
+    linear = TableRamp.at_constant_rate(temperature, np.abs(noisy))
+    np.testing.assert_allclose(linear.values, np.linspace(8.0, 0.5, 65), rtol=0.02)
+    # A frozen end has some length left, and the ends are kept.
+    frozen = TableRamp.at_constant_rate(temperature, np.where(temperature > 2, temperature, 0.0))
+    np.testing.assert_allclose(np.asarray(frozen.values)[[0, -1]], [8.0, 0.5], rtol=1e-6)
+    assert (np.diff(frozen.values) < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "energy_std", "told"),
+    [
+        ([1.0, 2.0], [1.0, 1.0], "`temperature` must fall"),
+        ([1.0, 1.0], [1.0, 1.0], "`temperature` must fall"),
+        ([1.0, 0.0], [1.0, 1.0], "`temperature` must fall"),
+        ([2.0, 1.0], [1.0], "`energy_std` must hold"),
+        ([2.0, 1.0], [1.0, np.nan], "`energy_std` must hold"),
+        ([2.0, 1.0], [0.0, 0.0], "`energy_std` must be above 0"),
+    ],
+)
+def test_a_ramp_at_constant_rate_refuses_what_it_cannot_follow(temperature, energy_std, told):
+    with pytest.raises(InputError, match=told):
+        TableRamp.at_constant_rate(np.array(temperature), np.array(energy_std))
+
+
 @pytest.mark.parametrize(
     ("method", "temperature", "field"), [("vca", 1, 0), ("vqa", 0, 1), ("rvqa", 1, 1), ("cqo", 0, 0)]
 )

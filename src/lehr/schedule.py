@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from lehr._types import ArrayLike, InputError, is_traced
@@ -102,6 +103,44 @@ class TableRamp(Ramp):
     def __check_init__(self):
         if self.values.ndim != 1 or self.values.size < 2:
             raise InputError(f"Argument `values` must hold at least two numbers, but its shape is {self.values.shape}.")
+
+    @classmethod
+    def at_constant_rate(
+        cls, temperature: Float[ArrayLike, " steps"], energy_std: Float[ArrayLike, " _"], num_points: int = 65
+    ) -> "TableRamp":
+        """The ramp over the temperatures of a short run on which the distribution changes at a constant rate.
+
+        Arguments: the falling `temperature` of each step of that run, and the standard deviation of H over its samples
+        (both stand in `Result.history`). A Boltzmann distribution moves by `(std of H / T) |d ln T|`, its length in the
+        Fisher metric: the square root of the specific heat for each factor in T. Equal times pass equal lengths, so the
+        ramp lingers where the specific heat is large.
+
+        Source: P. Salamon, R. S. Berry, Phys. Rev. Lett. 51, 1127 (1983). Errors: `InputError` where the temperatures
+        do not fall from one positive number to another, or a deviation is not a finite number of at least 0.
+
+        >>> ramp = TableRamp.at_constant_rate(np.array([4.0, 2.0, 1.0]), np.array([0.4, 0.2, 0.9]), num_points=3)
+        >>> [round(float(value), 2) for value in ramp.values]  # most of the length lies between 2 and 1
+        [4.0, 1.49, 1.0]
+        """
+        temperature, spread = np.asarray(temperature, np.float64), np.asarray(energy_std, np.float64)
+        falls = temperature.ndim == 1 and (temperature > 0).all() and (np.diff(temperature) <= 0).all()
+        if not falls or not temperature[0] > temperature[-1]:
+            raise InputError("Argument `temperature` must fall from one positive number to another, but it does not.")
+        if spread.shape != temperature.shape or not (np.isfinite(spread) & (spread >= 0)).all():
+            raise InputError("Argument `energy_std` must hold a number of at least 0 for each step, but it does not.")
+        logs = -np.log(temperature)
+        # Each stretch between two points of the table has the mean specific heat of the steps in it, and steps where
+        # all samples agreed by chance must not be passed in no time.
+        edges = np.linspace(logs[0], logs[-1], num_points)
+        where = np.clip(np.searchsorted(edges, logs, side="right") - 1, 0, num_points - 2)
+        count = np.bincount(where, minlength=num_points - 1)
+        heat = np.bincount(where, (spread / temperature) ** 2, num_points - 1) / np.maximum(count, 1)
+        centres = (edges[1:] + edges[:-1]) / 2
+        heat = np.interp(centres, centres[count > 0], np.maximum(heat[count > 0], 1e-4 * heat.max()))
+        length = np.concatenate([[0.0], np.cumsum(np.sqrt(heat))])
+        if not length[-1] > 0:
+            raise InputError("Argument `energy_std` must be above 0 somewhere, but it is not.")
+        return cls(np.exp(-np.interp(np.linspace(0, length[-1], num_points), length, edges)))
 
     def __call__(self, fraction: Float[Array, ""]) -> Float[Array, ""]:
         """Value at the fraction t."""
