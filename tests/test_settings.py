@@ -214,5 +214,12 @@ def test_defaults_of_each_optimiser():
     assert (natural.optimiser, natural.learning_rate, natural.num_steps) == ("natural", 0.2, 500)
     assert (adam.optimiser, adam.learning_rate, adam.num_steps) == ("adam", 3e-3, 1000)
     assert default_settings(problem, "vqa", "rnn").num_samples == 200
-    with pytest.raises(InputError, match="`max_gradient_norm` must be left out for the natural gradient"):
-        chosen_settings(problem, None, None, {"optimiser": "natural", "max_gradient_norm": 1.0})
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_gradient_norm", 1.0), ("normalise", False), ("normalise", True)])
+def test_the_natural_gradient_has_no_use_for_what_tames_adam(name, value):
+    problem = mixed_problem(5)
+    with pytest.raises(InputError, match=f"`{name}` must be left out for the natural gradient"):
+        chosen_settings(problem, None, None, {"optimiser": "natural", name: value})
+    assert getattr(chosen_settings(problem, None, None, {"optimiser": "adam", name: value}), name) == value
+    assert chosen_settings(problem, "b-vca", None, {"optimiser": "natural"}).optimiser == "natural"

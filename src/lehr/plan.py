@@ -71,10 +71,12 @@ def chosen_settings(
         cools = name == "temperature" and isinstance(settings, Settings) and settings.branches > 1
         if changes.get(name) is not None and settings.method not in users and not cools:
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which has no such term.")
-    if isinstance(settings, Settings) and settings.optimiser == "natural" and settings.max_gradient_norm is not None:
-        raise InputError(
-            "Argument `max_gradient_norm` must be left out for the natural gradient, which controls its own step."
-        )
+    if isinstance(settings, Settings) and settings.optimiser == "natural":
+        for name in ("max_gradient_norm", "normalise"):
+            if changes.get(name) is not None:
+                raise InputError(
+                    f"Argument `{name}` must be left out for the natural gradient, which controls its own step."
+                )
     return settings
 
 
