@@ -61,13 +61,18 @@ class Group(eqx.Module):
         return spins.T[self.permutations].swapaxes(1, 2) * self.signs[:, None].astype(spins.dtype)
 
 
-def check_unchanged(group: Group, problem: Problem) -> None:
-    """Errors: `InputError` where an element of the group changes the energy of the problem."""
-    if group.permutations.shape[1] != problem.num_spins:
+def check_size(group: Group, num_spins: int, owner: str) -> None:
+    """Errors: `InputError` where the group does not act on the `num_spins` spins of its owner."""
+    if group.permutations.shape[1] != num_spins:
         raise InputError(
-            f"Argument `group` must act on the {problem.num_spins} spins of the problem, "
+            f"Argument `group` must act on the {num_spins} spins of the {owner}, "
             f"but it acts on {group.permutations.shape[1]}."
         )
+
+
+def check_unchanged(group: Group, problem: Problem) -> None:
+    """Errors: `InputError` where an element of the group changes the energy of the problem."""
+    check_size(group, problem.num_spins, "problem")
     elements = zip(np.asarray(group.permutations), np.asarray(group.signs), strict=True)
     if not all(leaves_unchanged(problem, *element) for element in elements):
         raise InputError(

@@ -14,7 +14,7 @@ from lehr._types import InputError, Key, LogProb, is_traced
 from lehr.ansatz.base import Ansatz, SiteOrder, with_params
 from lehr.ansatz.scores import Jacobian
 from lehr.problem.base import Problem
-from lehr.symmetry import Group, check_unchanged, symmetries
+from lehr.symmetry import Group, check_size, check_unchanged, symmetries
 
 # Spins of the images that are evaluated at once; a recurrent ansatz holds some kB of states for each.
 MOST_SPINS = 2**18
@@ -47,12 +47,7 @@ class Symmetrised(Ansatz):
     order: SiteOrder
 
     def __init__(self, ansatz: Ansatz, group: Group):
-        num_spins = ansatz.order.sites.shape[-1]
-        if group.permutations.shape[1] != num_spins:
-            raise InputError(
-                f"Argument `group` must act on the {num_spins} spins of the ansatz, "
-                f"but it acts on {group.permutations.shape[1]}."
-            )
+        check_size(group, ansatz.order.sites.shape[-1], "ansatz")
         self.ansatz, self.group = ansatz, group
         # Where q has branches p has none: all costs are to-go for the first spin.
         self.order = SiteOrder.sequential(ansatz.order.sites)
