@@ -1,13 +1,16 @@
-"""Exact answers by enumeration of all 2^N states, written without the library's own formulas."""
+"""Exact answers by enumeration of all 2^N states, written without the library's own formulas, and the check of the one
+estimator against them."""
 
 import itertools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lehr.ansatz.base import Ansatz, with_params
+from lehr.objective import advantages, local_values
 from lehr.problem.base import Problem
+from lehr.schedule import Controls
 
 
 def all_states(num_spins: int) -> np.ndarray:
@@ -46,4 +49,49 @@ def with_random_params(ansatz, seed: int = 5, scale: float = 0.4):
     """The ansatz with random numbers added to all its parameters."""
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda x: jnp.asarray(x) + scale * rng.normal(size=x.shape), ansatz.params)
-    return eqx.tree_at(lambda a: a.params, ansatz, params)
+    return with_params(ansatz, params)
+
+
+def exact_objective(problem: Problem, log_p, controls: Controls):
+    """<H> - Gamma <sum sigma^x> - T S of psi = sqrt(p), from the whole table of ln p; without the offset."""
+    p = jnp.exp(log_p)
+    total = p @ energies(problem)
+    if controls.temperature is not None:
+        total = total + controls.temperature * (p @ log_p)
+    if controls.field is not None:
+        psi = jnp.exp(log_p / 2)
+        total = total + controls.field * (psi @ (field_matrix(problem.num_spins) @ psi))
+    return total
+
+
+def assert_gradient_is_unbiased(ansatz: Ansatz, problem: Problem, protocols: dict[str, Controls], tolerance: float):
+    """The estimator averaged over *all* batches of two samples is the gradient of the exact objective."""
+    states = jnp.asarray(all_states(problem.num_spins), float)
+    every = jnp.arange(len(states))
+
+    @jax.jit
+    def both(params):
+        table, score = jax.vjp(lambda p: with_params(ansatz, p).log_prob(states), params)
+        log_p = table.sum(1)
+        p = jnp.exp(log_p)
+        results = {}
+        for protocol, controls in protocols.items():
+            values = local_values(problem, ansatz, states, table, controls)
+
+            def of_batch(a, b, values=values):
+                batch = jax.tree.map(lambda leaf: leaf[jnp.stack([a, b])], values)
+                return p[a] * p[b] * advantages(batch, ansatz.order) / 2
+
+            weights = jax.vmap(lambda a, of=of_batch: jax.vmap(lambda b: of(a, b))(every))(every)
+            # d objective / d ln p_i(s) is d objective / d ln p(s), whatever the site i
+            slope = jax.grad(lambda log_p, c=controls: exact_objective(problem, log_p, c))(log_p)
+            exact = jnp.broadcast_to(slope[:, None], table.shape)
+            results[protocol] = score(exact)[0], score(weights[:, :, 0].sum(1) + weights[:, :, 1].sum(0))[0]
+        return results
+
+    for exact, estimated in both(ansatz.params).values():
+        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(exact))
+        assert largest > 0.02
+        jax.tree.map(
+            lambda a, b, atol=tolerance * largest: np.testing.assert_allclose(b, a, atol=atol), exact, estimated
+        )

@@ -1,14 +1,21 @@
 """Local values and the gradient estimator against enumeration, for every ansatz."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enumeration import all_states, energies, field_matrix, mixed_problem, with_random_params
+from enumeration import (
+    all_states,
+    assert_gradient_is_unbiased,
+    energies,
+    exact_objective,
+    field_matrix,
+    mixed_problem,
+    with_random_params,
+)
 from lehr import RNN1D, RNN2D, Controls, DilatedRNN, Lattice, Linear, Problem
-from lehr.objective import advantages, closing_energy, local_values
+from lehr.objective import closing_energy, local_values
 
 PROBLEM = mixed_problem(6, lattice=Lattice((2, 3)))
 STATES = all_states(6)
@@ -35,18 +42,6 @@ def _ansatz(name):
     return with_random_params(ANSATZE[name]()).informed(PROBLEM, jnp.asarray(BETA))
 
 
-def _exact_objective(log_p, controls):
-    """<H> - Gamma <sum sigma^x> - T S of psi = sqrt(p), from the whole table of ln p."""
-    p = jnp.exp(log_p)
-    total = p @ energies(PROBLEM)
-    if controls.temperature is not None:
-        total = total + controls.temperature * (p @ log_p)
-    if controls.field is not None:
-        psi = jnp.exp(log_p / 2)
-        total = total + controls.field * (psi @ (field_matrix(6) @ psi))
-    return total
-
-
 @pytest.fixture(params=TOLERANCE)
 def tolerance(request):
     with jax.enable_x64(request.param == "float64"):
@@ -71,46 +66,13 @@ def test_local_values(name, tolerance):
             psi = np.exp(log_p / 2)
             transverse = float(controls.field) * (field_matrix(6) @ psi) / psi
             np.testing.assert_allclose(values.transverse, transverse, rtol=tolerance)
-        exact = float(_exact_objective(log_p, controls))
+        exact = float(exact_objective(PROBLEM, log_p, controls))
         assert np.exp(log_p) @ np.asarray(values.free_energy) == pytest.approx(exact, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", ANSATZE)
 def test_gradient_is_unbiased(name, tolerance):
-    """The estimator averaged over *all* batches of two samples is the gradient of the exact objective."""
-    ansatz = _ansatz(name)
-    states = jnp.asarray(STATES, float)
-
-    def log_prob(params):
-        found = eqx.tree_at(lambda a: a.params, ansatz, params)
-        return found.informed(PROBLEM, jnp.asarray(BETA)).log_prob(states)
-
-    @jax.jit
-    def both(params):
-        table, score = jax.vjp(log_prob, params)
-        log_p = table.sum(1)
-        p = jnp.exp(log_p)
-        every = jnp.arange(len(states))
-        results = {}
-        for protocol, controls in CONTROLS.items():
-            values = local_values(PROBLEM, ansatz, states, table, controls)
-
-            def of_batch(a, b, values=values):
-                batch = jax.tree.map(lambda leaf: leaf[jnp.stack([a, b])], values)
-                return p[a] * p[b] * advantages(batch, ansatz.order) / 2
-
-            weights = jax.vmap(lambda a, of=of_batch: jax.vmap(lambda b: of(a, b))(every))(every)
-            # d objective / d ln p_i(s) is d objective / d ln p(s), whatever the site i
-            exact = jnp.broadcast_to(jax.grad(_exact_objective)(log_p, controls)[:, None], table.shape)
-            results[protocol] = score(exact)[0], score(weights[:, :, 0].sum(1) + weights[:, :, 1].sum(0))[0]
-        return results
-
-    for exact, estimated in both(ansatz.params).values():
-        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(exact))
-        assert largest > 0.02
-        jax.tree.map(
-            lambda a, b, atol=tolerance * largest: np.testing.assert_allclose(b, a, atol=atol), exact, estimated
-        )
+    assert_gradient_is_unbiased(_ansatz(name), PROBLEM, CONTROLS, tolerance)
 
 
 def test_closing_energy_is_causal():

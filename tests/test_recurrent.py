@@ -2,7 +2,6 @@
 
 import itertools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping
@@ -12,6 +11,7 @@ from scipy import stats
 
 from lehr._types import InputError
 from lehr.ansatz import recurrent
+from lehr.ansatz.base import with_params
 from lehr.ansatz.cells import make_cell
 from lehr.ansatz.dilated import DilatedRNN
 from lehr.ansatz.order import earlier_neighbours, given, raster, zigzag
@@ -35,10 +35,6 @@ def randomised(ansatz, seed=0):
     rng = np.random.default_rng(seed)
     leaves = [jnp.asarray(rng.normal(0.1, 0.7, leaf.shape)) for leaf in leaves]
     return with_params(ansatz, jax.tree.unflatten(structure, leaves))
-
-
-def with_params(ansatz, params):
-    return eqx.tree_at(lambda a: a.params, ansatz, params)
 
 
 def make(name):

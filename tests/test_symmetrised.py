@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from enumeration import all_states, energies, field_matrix, with_random_params
+from enumeration import all_states, assert_gradient_is_unbiased, with_random_params
 from lehr import (
     RNN1D,
     RNN2D,
@@ -23,7 +23,6 @@ from lehr import (
 )
 from lehr.ansatz.choose import kind_of
 from lehr.ansatz.symmetrised import Symmetrised, log_means
-from lehr.objective import advantages, local_values
 from lehr.plan import make_plan
 from lehr.symmetry import MOST_ELEMENTS, Group, check_unchanged, global_flip, kernel, symmetries, translations
 
@@ -162,41 +161,7 @@ def test_scores_are_the_derivatives(case):
 
 
 def test_gradient_is_unbiased(case):
-    """The estimator averaged over *all* batches of two samples is the gradient of the exact objective."""
-    ansatz, problem = case
-    states, energy = jnp.asarray(STATES), energies(problem)
-
-    def objective(log_p, controls):
-        total = jnp.exp(log_p) @ energy
-        if controls.temperature is not None:
-            total = total + controls.temperature * (jnp.exp(log_p) @ log_p)
-        if controls.field is not None:
-            psi = jnp.exp(log_p / 2)
-            total = total + controls.field * (psi @ (field_matrix(6) @ psi))
-        return total
-
-    @jax.jit
-    def both(params):
-        table, score = jax.vjp(lambda p: eqx.tree_at(lambda a: a.params, ansatz, p).log_prob(states), params)
-        found = table.sum(1)
-        p = jnp.exp(found)
-        results, every = {}, jnp.arange(64)
-        for method, controls in CONTROLS.items():
-            values = local_values(problem, ansatz, states, table, controls)
-
-            def of_batch(a, b, values=values):
-                batch = jax.tree.map(lambda leaf: leaf[jnp.stack([a, b])], values)
-                return p[a] * p[b] * advantages(batch, ansatz.order) / 2
-
-            weights = jax.vmap(lambda a, of=of_batch: jax.vmap(lambda b: of(a, b))(every))(every)
-            exact = jnp.broadcast_to(jax.grad(objective)(found, controls)[:, None], table.shape)
-            results[method] = score(exact)[0], score(weights[:, :, 0].sum(1) + weights[:, :, 1].sum(0))[0]
-        return results
-
-    for exact, estimated in both(ansatz.params).values():
-        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(exact))
-        assert largest > 0.02
-        jax.tree.map(lambda a, b, atol=1e-10 * largest: np.testing.assert_allclose(b, a, atol=atol), exact, estimated)
+    assert_gradient_is_unbiased(*case, CONTROLS, tolerance=1e-10)
 
 
 def test_replicas_and_gradients_of_samples(case):
