@@ -60,6 +60,20 @@ def test_scores_are_the_jacobian(name):
         np.testing.assert_allclose(flattened(scores.pull(jnp.asarray(weights))), weights @ expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ANSATZE)
+def test_one_pass_samples_and_scores(name):
+    ansatz, key = with_random_params(ANSATZE[name]()), jax.random.key(2)
+    spins, log_prob, scores = ansatz.sample_scored(key, 7)
+    drawn, expected = ansatz.sample(key, 7)
+    np.testing.assert_array_equal(spins, drawn)
+    np.testing.assert_allclose(log_prob, expected, atol=1e-12)
+    np.testing.assert_allclose(scores.gram(), ansatz.scores(drawn).gram(), atol=1e-12)
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=7))
+    np.testing.assert_allclose(
+        flattened(scores.pull(weights)), flattened(ansatz.scores(drawn).pull(weights)), atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("name", ["linear", "rnn2d informed"])
 def test_update_is_the_fisher_preconditioned_gradient(name):
     """With every state weighted by p, minSR is -rate (F + lambda)^-1 g: exact Fisher matrix F, exact gradient g."""

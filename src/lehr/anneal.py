@@ -176,16 +176,16 @@ class VariationalAnnealing(eqx.Module):
     def _natural(self, optimiser, problem, ansatz, key, controls, beta) -> tuple[_Drawn, Any, Float[Array, ""]]:
         """Samples, the natural-gradient update, and the norm of the plain gradient."""
         if controls.field is None:
-            spins, log_prob = ansatz.sample(key, self.num_samples)
+            spins, log_prob, scores = ansatz.sample_scored(key, self.num_samples)
             values = local_values(problem, ansatz, spins, log_prob, controls)
         else:
             # A superposition lives by amplitudes that its own samples rarely show: look a flip away from them.
             draw_key, flip_key = jax.random.split(key)
             spins = flipped_at_random(flip_key, ansatz.sample(draw_key, self.num_samples)[0], self.flip_probability)
-            log_prob = ansatz.log_prob(spins)
+            log_prob, scores = ansatz.log_prob(spins), ansatz.scores(spins)
             values = local_values(problem, ansatz, spins, log_prob, controls, self.flip_probability)
         rate = jnp.asarray(1.0 if self.learning_rate is None else self.learning_rate)
-        updates, norm = optimiser.updates(ansatz.scores(spins), beta * values.free_energy, values.weights, rate)
+        updates, norm = optimiser.updates(scores, beta * values.free_energy, values.weights, rate)
         return _Drawn.of(spins, log_prob, values), updates, norm
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:

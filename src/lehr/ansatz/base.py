@@ -99,6 +99,11 @@ class Ansatz(eqx.Module):
 
         return Jacobian(jax.vmap(jax.grad(log_prob), in_axes=(None, 0))(self.params, spins))
 
+    def sample_scored(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb, Scores]:
+        """`sample`, and the `scores` of what it drew; here from two passes."""
+        spins, log_prob = self.sample(key, num_samples)
+        return spins, log_prob, self.scores(spins)
+
     def thermal_estimate(
         self,
         key: Key,

@@ -70,13 +70,7 @@ class Recurrent(Ansatz):
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw independent samples: (spins[num_samples, N], log_prob[num_samples, N]), one conditional per spin."""
-        if num_samples < 1:
-            raise InputError(f"Argument `num_samples` must be at least 1, but it is {num_samples}.")
-        dtype = _dtype(self.params)
-        # Never 0: a rounded uniform number would choose spins of vanishing probability far too often.
-        noise = jax.random.uniform(
-            key, (self.order.sites.shape[-1], num_samples), dtype, minval=jnp.finfo(dtype).eps / 2
-        )
+        noise = self._noise(key, num_samples)
         spins, log_prob = _conditionals(self.cell, self.shared, True, self.params, self._tables, noise)
         return lax.stop_gradient(spins.T[:, self.order.positions]), log_prob.T[:, self.order.positions]
 
@@ -94,8 +88,27 @@ class Recurrent(Ansatz):
         """d ln p(s) / d theta of every sample."""
         drawn = self._by_position(spins)
         states, padded, _ = _forward(self.cell, self.shared, False, self.params, self._tables, drawn)
-        weights = jnp.ones_like(drawn)
-        return _outer_products(self.cell, self.shared, self.params, self._tables, states, padded, weights)
+        return self._scores(states, padded)
+
+    def sample_scored(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb, OuterProducts]:
+        """`sample`, and the `scores` of what it drew from the states of the same pass; not differentiated."""
+        noise = self._noise(key, num_samples)
+        states, padded, log_prob = _forward(self.cell, self.shared, True, self.params, self._tables, noise)
+        positions = self.order.positions
+        return padded[1:].T[:, positions], log_prob.T[:, positions], self._scores(states, padded)
+
+    def _noise(self, key: Key, num_samples: int) -> Float[Array, "n num_samples"]:
+        """Uniform random numbers, one for each spin."""
+        if num_samples < 1:
+            raise InputError(f"Argument `num_samples` must be at least 1, but it is {num_samples}.")
+        dtype = _dtype(self.params)
+        # Never 0: a rounded uniform number would choose spins of vanishing probability far too often.
+        least = jnp.finfo(dtype).eps / 2
+        return jax.random.uniform(key, (self.order.sites.shape[-1], num_samples), dtype, minval=least)
+
+    def _scores(self, states: Float[Array, "slots m d"], spins: Float[Array, "n_plus_1 m"]) -> OuterProducts:
+        weights = jnp.ones_like(spins[1:])
+        return _outer_products(self.cell, self.shared, self.params, self._tables, states, spins, weights)
 
     @property
     def side_by_side(self) -> bool:
