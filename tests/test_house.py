@@ -97,6 +97,7 @@ ROOMS = [
     "metrics",
     "compare",
     "sampler",
+    "tasks",
     "plot",
     "cli",
     "__init__",

@@ -1,6 +1,7 @@
 """Arrays of numbers with named dimensions, in netCDF files that are safe to open."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import xarray as xr
@@ -16,17 +17,7 @@ _CHUNK_BYTES = 2**20
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset of numbers as compressed netCDF, whole or not at all."""
-    encoding = {
-        name: {
-            "zlib": True,
-            "complevel": 1,
-            "shuffle": True,
-            "_FillValue": None,
-            "chunksizes": _chunk(variable.shape, variable.dtype.itemsize),
-        }
-        for name, variable in dataset.variables.items()
-        if variable.ndim and variable.size
-    }
+    encoding = {name: {"_FillValue": None, **_layout(variable)} for name, variable in dataset.variables.items()}
     with written_whole(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
@@ -48,6 +39,13 @@ def read_dataset(path: Path) -> xr.Dataset:
             return dataset.load()
     except Exception as error:  # the HDF5 library answers damage with errors of many types
         raise InputError(f"File `{path}` must be readable netCDF, but it is not: {one_line(error)}.") from None
+
+
+def _layout(variable: xr.Variable) -> dict[str, Any]:
+    if not variable.ndim or not variable.size:
+        return {}
+    chunks = _chunk(variable.shape, variable.dtype.itemsize)
+    return {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
 
 
 def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
