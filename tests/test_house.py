@@ -99,6 +99,11 @@ ROOMS = [
     "sampler",
     "tasks",
     "plot",
+    "reproduce/figure",
+    "reproduce/statistics",
+    "reproduce/follow",
+    "reproduce/paper_b",
+    "reproduce/__init__",  # gathers the figures
     "cli",
     "__init__",
 ]

@@ -59,7 +59,7 @@ def main() -> None:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
             _leave(
                 "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
-                "`lehr compare` from its last rung.",
+                "`lehr compare` or `lehr reproduce` with what is missing.",
                 INTERRUPTED,
             )
         raise
@@ -223,6 +223,37 @@ def compare(
     print(json.dumps(comparison.summary()) if as_json else comparison)
     if out is not None:
         _tell(lambda plot: plot.save_comparison(comparison, out))
+
+
+@app.command()
+def reproduce(
+    figure: Annotated[str, typer.Argument(help="Name of a figure, or `list`.", metavar="list|FIGURE")],
+    scale: Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (its own size).")] = "laptop",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to or to go on in, reproduce/FIGURE-SCALE.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Make a figure of the papers again and say whether it holds; `list` names them."""
+    from lehr.reproduce import FIGURES, find_figure
+    from lehr.reproduce.figure import make
+    from lehr.tasks import Step
+
+    if figure == "list":
+        print("\n".join(f"{found.name:<12} {found.title}" for found in FIGURES.values()))
+        return
+
+    def report(step: Step) -> None:
+        ended = f"failed twice: {step.failure}" if step.failure else f"{step.seconds:.1f} s"
+        point = ", ".join(map(str, step.point.values()))
+        left = f", about {step.seconds_left / 60:.0f} min left" if step.seconds_left >= 60 else ""
+        print(f"{step.number:>4}/{step.total}  {point}: {ended}{left}", file=sys.stderr, flush=True)
+
+    made = make(find_figure(figure), scale, out or Path("reproduce", f"{figure}-{scale}"), report=report)
+    print(made.text)
+    for file in made.files:
+        print(f"written: {file}", file=sys.stderr)
+    if made.failures:
+        _leave(f"{len(made.failures)} tasks failed twice; the text lists them, the same call tries them again", FAILURE)
 
 
 @app.command()

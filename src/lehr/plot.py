@@ -1,13 +1,15 @@
 """Pictures: a result in, matplotlib axes out. Nothing is computed here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from lehr._files import written_whole
 from lehr.compare import Comparison
@@ -138,6 +140,48 @@ def plot_comparison(comparison: Comparison, axes: Axes | None = None) -> Axes:
     return axes
 
 
+def plot_variants(data: xr.Dataset, families: Mapping[str, str], title: str) -> Figure:
+    """Ground states found and worst deviation from the exact free energy, a row for each variant.
+
+    `data` has dimensions variant and seed (`lehr.reproduce.paper_b`): small symbols are seeds, large ones means with
+    intervals of 95 %. `families` names the group of each variant, which has its own colour and symbol.
+    """
+    names = data["variant"].values.tolist()
+    figure, (left, right) = plt.subplots(
+        1, 2, sharey=True, figsize=(9, 1.6 + 0.34 * len(names)), layout="constrained", width_ratios=(1, 1.2)
+    )
+    number = int(data["num_ground_states"].max())
+    left.axvline(number, color="black", ls="--", lw=0.8, zorder=0)
+    spread = np.linspace(-0.3, 0.3, data.sizes["seed"])  # seeds that found the same lie side by side
+    labelled = set()
+    for row, name in enumerate(names):
+        of, family = data.sel(variant=name), families[name]
+        place = list(dict.fromkeys(families.values())).index(family)
+        style = {"color": _COLOURS[place], "marker": _MARKERS[place], "ls": "none"}
+        left.plot(of["found"], row + spread, ms=3.5, alpha=0.8, **style)
+        right.plot(of["worst_excess"], row + spread, ms=2.5, alpha=0.35, **style)
+        mean, low, high = (of[f"worst_excess_{end}"].values.reshape(1) for end in ("mean", "low", "high"))
+        label = None if family in labelled else family
+        right.errorbar(mean, [row], xerr=[mean - low, high - mean], ms=6, capsize=3, label=label, **style)
+        labelled.add(family)
+    left.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(-0.06 * number, None))
+    left.set(xlabel="ground states found", title=f"All there are: {number}")
+    left.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    right.set(xscale="log", xlabel="worst |F - F_exact| / |F_exact| along the anneal, %", title="Free energy")
+    right.xaxis.set_major_formatter(ScalarFormatter())
+    for axes in (left, right):
+        axes.grid(axis="y", color="#e4e6ea", lw=0.8)
+        axes.set_axisbelow(True)
+    right.legend(frameon=False, fontsize="small")
+    figure.suptitle(title)
+    return figure
+
+
+def save_both(figure: Figure, stem: str | Path) -> list[Path]:
+    """Write a figure as PNG and PDF, `stem` with the suffixes of these, and close it; returns the files."""
+    return [_saved(figure, Path(f"{stem}.{kind}")) for kind in ("png", "pdf")]
+
+
 def save_figures(result: Result, folder: str | Path) -> list[Path]:
     """Write the run's page as PNG into `folder`; returns the files."""
     return [_saved(plot_run(result), Path(folder) / "run.png")]
@@ -147,7 +191,7 @@ def save_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
     """Write the comparison's picture as PNG and PDF into `folder`; returns the files."""
     figure = plot_comparison(comparison).get_figure(root=True)
     assert figure is not None
-    return [_saved(figure, Path(folder) / f"comparison.{kind}") for kind in ("png", "pdf")]
+    return save_both(figure, Path(folder) / "comparison")
 
 
 def _saved(figure: Figure, path: Path) -> Path:

@@ -1,0 +1,18 @@
+"""Figures of the two papers, each made again by `make` and told plainly whether it holds."""
+
+from lehr._types import InputError
+from lehr.reproduce import paper_b
+from lehr.reproduce.figure import Figure
+
+FIGURES: dict[str, Figure] = {figure.name: figure for figure in paper_b.FIGURES}
+
+
+def find_figure(name: str) -> Figure:
+    """The figure of this name. Errors: `InputError` where there is none.
+
+    >>> find_figure("b-collapse").name
+    'b-collapse'
+    """
+    if name not in FIGURES:
+        raise InputError(f"Argument `FIGURE` must be list or one of {', '.join(FIGURES)}, but it is {name!r}.")
+    return FIGURES[name]
