@@ -13,7 +13,7 @@ import numpy as np
 
 import lehr
 from lehr.reproduce.follow import Followed, follow
-from lehr.reproduce.paper_b import DEFAULT, VARIANTS
+from lehr.reproduce.paper_b import DEFAULT, VARIANTS, changes_of
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         problem = lehr.newman_moore(size)
         for variant in arguments.variant:
             rows = [
-                follow(problem, seed, num_final_samples=5000, **VARIANTS[variant].changes)
+                follow(problem, seed, num_final_samples=5000, **changes_of(variant, size))
                 for seed in range(arguments.seeds)
             ]
             of = {name: np.array([getattr(row, name) for row in rows]) for name in Followed._fields}

@@ -15,7 +15,16 @@ from lehr.plot import plot_variants
 from lehr.reproduce import FIGURES, find_figure
 from lehr.reproduce.figure import SCALES, make
 from lehr.reproduce.follow import Followed, follow
-from lehr.reproduce.paper_b import DEFAULT, PAPER, PAPER_IN_FULL, UNTRAINED, VARIANTS, options_of, summarise_collapse
+from lehr.reproduce.paper_b import (
+    DEFAULT,
+    PAPER,
+    PAPER_IN_FULL,
+    UNTRAINED,
+    VARIANTS,
+    changes_of,
+    options_of,
+    summarise_collapse,
+)
 from lehr.reproduce.statistics import over_seeds
 from lehr.solve import DivergenceError
 from test_cli import assert_refused, call  # noqa: F401 - a fixture
@@ -102,23 +111,29 @@ def test_the_text_says_what_was_counted():
     assert cell(text, DEFAULT, "states found") == "16.0"
     assert f"{PAPER} (1 diverged)" in text
     assert "Ground states were missed by: terms only (found all: 7 of 10); Adam, hears nothing (found all: 0" in text
-    assert "terms only (6.0 %)" in text
+    assert "terms only, 6.0; Adam, hears nothing, 21.1" in " ".join(text.split())
 
 
 def test_the_verdict_follows_the_numbers():
     text = told()
-    for statement in ("leaves the exact curve", "end in excited states", "collapse onto one ground state"):
+    for statement in ("leaves the exact curve", "end in excited states", "ground states hold one of them only"):
         assert f"{statement}: **holds**" in text
     assert "It is the trivial one: **does not hold**; of the 8 that found one only, 5 found" in text
-    assert "the model's doing: **does not hold**" in text
+    assert "never holds all ground states of this model: **does not hold**; the default found all" in " ".join(
+        text.split()
+    )
     sound = told({**MADE_UP, PAPER: MADE_UP[DEFAULT]})
     assert sound.count("**holds**") == 0
+    assert "end in excited states: **was not seen**; 10 of 10 ended" in sound
     excited = told({**MADE_UP, PAPER: [answer(0.0, 20.0, ground_share=0.0)] * 10})
-    assert "collapse onto one ground state: **does not hold**" in excited
+    assert "hold one of them only: **does not hold**" in excited
     half = [answer(1.0, 20.0, trivial_share=0.2, ground_share=0.2), *MADE_UP[PAPER][:9]]
-    assert "collapse onto one ground state: **holds**; of the 8 that ended so, 8" in told({**MADE_UP, PAPER: half})
-    lost = told({**MADE_UP, DEFAULT: MADE_UP["terms only"]})
-    assert "the model's doing: **is left open**" in lost
+    assert "hold one of them only: **holds**; of the 8 that ended so, 8" in told({**MADE_UP, PAPER: half})
+    lost = told({**MADE_UP, DEFAULT: MADE_UP[PAPER]})
+    assert "never holds all ground states of this model: **holds**" in lost
+    missing = {**MADE_UP, PAPER: [answer().map(lambda variable: np.nan * variable)] * 10}
+    assert told(missing).count("**not measured**") == 4
+    assert "nan" not in told(missing)
 
 
 def test_the_picture_shows_the_numbers():
@@ -157,6 +172,11 @@ def test_every_variant_of_every_scale_is_a_run(scale):
         wanted = 51_000 if variant == PAPER_IN_FULL else spec["num_adam_steps" if given == "adam" else "num_steps"]
         assert (settings.num_steps, settings.num_final_samples) == (wanted, spec["num_final_samples"])
         assert settings.optimiser == VARIANTS[variant].optimiser.replace("none", "natural")
+
+
+def test_the_mirrored_zigzag():
+    assert changes_of("mirrored zigzag", 3) == {"ansatz_options": {"order": [6, 7, 8, 5, 4, 3, 0, 1, 2]}}
+    assert changes_of(DEFAULT, 3) == {}
 
 
 def test_divergence_is_a_measurement(monkeypatch):

@@ -13,6 +13,7 @@ from lehr._types import InputError
 _MOST_COMPRESSION = 1100
 _HARMLESS_BYTES = 2**26
 _CHUNK_BYTES = 2**20
+_SMALL_BYTES = 2**12
 
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
@@ -42,7 +43,7 @@ def read_dataset(path: Path) -> xr.Dataset:
 
 
 def _layout(variable: xr.Variable) -> dict[str, Any]:
-    if not variable.ndim or not variable.size:
+    if variable.nbytes < _SMALL_BYTES:  # what describes the chunks would take more room than the numbers
         return {}
     chunks = _chunk(variable.shape, variable.dtype.itemsize)
     return {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from lehr._files import written_whole
 from lehr.compare import Comparison
@@ -17,6 +17,7 @@ from lehr.result import Result
 
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9772b", "#8a8f98"
 _COLOURS = (_BLUE, _ORANGE, "#3a7d44", "#8e4a9e", "#b3324a", "#5b5f66", "#1a9e9e", "#7a5c2e")
+_FAMILIES = (_BLUE, _ORANGE, _GREY)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SPINS = ListedColormap(["#24323f", "#f0c75e"])
 
@@ -144,31 +145,36 @@ def plot_variants(data: xr.Dataset, families: Mapping[str, str], title: str) -> 
     """Ground states found and worst deviation from the exact free energy, a row for each variant.
 
     `data` has dimensions variant and seed (`lehr.reproduce.paper_b`): small symbols are seeds, large ones means with
-    intervals of 95 %. `families` names the group of each variant, which has its own colour and symbol.
+    intervals of 95 %. `families` names the group of each variant, at most three in all, with their own symbols.
     """
     names = data["variant"].values.tolist()
     figure, (left, right) = plt.subplots(
-        1, 2, sharey=True, figsize=(9, 1.6 + 0.34 * len(names)), layout="constrained", width_ratios=(1, 1.2)
+        1, 2, sharey=True, figsize=(9, 1.4 + 0.44 * len(names)), layout="constrained", width_ratios=(1, 1.2)
     )
     number = int(data["num_ground_states"].max())
-    left.axvline(number, color="black", ls="--", lw=0.8, zorder=0)
-    spread = np.linspace(-0.3, 0.3, data.sizes["seed"])  # seeds that found the same lie side by side
+    left.axvline(number, color="#c5c9d0", lw=0.8, zorder=0)
+    spread = np.linspace(-0.4, 0.4, data.sizes["seed"])  # seeds that found the same lie side by side
+    styles = {
+        family: {"color": colour, "marker": marker, "ls": "none"}
+        for family, colour, marker in zip(sorted(set(families.values())), _FAMILIES, _MARKERS, strict=False)
+    }
     labelled = set()
     for row, name in enumerate(names):
         of, family = data.sel(variant=name), families[name]
-        place = list(dict.fromkeys(families.values())).index(family)
-        style = {"color": _COLOURS[place], "marker": _MARKERS[place], "ls": "none"}
-        left.plot(of["found"], row + spread, ms=3.5, alpha=0.8, **style)
-        right.plot(of["worst_excess"], row + spread, ms=2.5, alpha=0.35, **style)
+        left.plot(of["found"], row + spread, ms=2.7, mew=0, **styles[family])
+        right.plot(of["worst_excess"], row + spread, ms=2.5, alpha=0.4, **styles[family])
         mean, low, high = (of[f"worst_excess_{end}"].values.reshape(1) for end in ("mean", "low", "high"))
         label = None if family in labelled else family
-        right.errorbar(mean, [row], xerr=[mean - low, high - mean], ms=6, capsize=3, label=label, **style)
+        right.errorbar(mean, [row], xerr=[mean - low, high - mean], ms=6, capsize=3, label=label, **styles[family])
         labelled.add(family)
-    left.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(-0.06 * number, None))
-    left.set(xlabel="ground states found", title=f"All there are: {number}")
+    left.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(0, 1.06 * number))
+    left.set(xlabel="different ones among the final samples", title=f"Ground states found, of {number}")
     left.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    right.set(xscale="log", xlabel="worst |F - F_exact| / |F_exact| along the anneal, %", title="Free energy")
+    right.set(xscale="log", xlabel=r"largest $|F - F_\mathrm{exact}|\, /\, |F_\mathrm{exact}|$ on the way, %")
+    right.set(title="Free energy: worst deviation")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     right.xaxis.set_major_formatter(ScalarFormatter())
+    right.xaxis.set_minor_formatter(NullFormatter())
     for axes in (left, right):
         axes.grid(axis="y", color="#e4e6ea", lw=0.8)
         axes.set_axisbelow(True)

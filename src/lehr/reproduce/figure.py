@@ -2,6 +2,8 @@
 
 import os
 import platform
+import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +85,23 @@ def make(figure: Figure, scale: str, out: str | Path, *, report: Callable[[Step]
     return Made([file, *pictures, file.with_suffix(".md")], text, failures)
 
 
+def filled(text: str) -> str:
+    """Paragraphs and items of Markdown with their lines filled anew, after numbers have been put in.
+
+    >>> filled("one\\nand two\\n\\n* three\\n  and four\\n* five")
+    'one and two\\n\\n* three and four\\n* five'
+    """
+    paragraphs = [re.split(r"\n(?=\* )", paragraph) for paragraph in re.split(r"\n\s*\n", text.strip())]
+    return "\n\n".join("\n".join(map(_wrapped, items)) for items in paragraphs)
+
+
+def _wrapped(item: str) -> str:
+    indent = "  " if item.startswith("* ") else ""
+    return textwrap.fill(
+        " ".join(item.split()), 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as a Markdown table; the first is its head.
 
@@ -115,9 +134,11 @@ def _text(figure: Figure, data: xr.Dataset, spec: Spec, failures, pictures: list
         *(f"![{figure.title}]({picture.name})" for picture in pictures),
         figure.findings(data, spec),
         "## How it was made",
-        f"`lehr reproduce {figure.name} --scale {data.attrs['scale']}` with Lehr {__version__} on one "
-        f"{data.attrs['machine']}: {number} tasks in {seconds:.0f} seconds, compilation included. Every number is in "
-        f"`{figure.name}.nc`.",
+        filled(
+            f"`lehr reproduce {figure.name} --scale {data.attrs['scale']}` with Lehr {__version__} on "
+            f"{data.attrs['machine']}: {number} tasks in {seconds:.0f} seconds, compilation included. "
+            f"Every number is in `{figure.name}.nc`."
+        ),
     ]
     if failures:
         lines = [f"* {', '.join(map(str, point.values()))}: {message}" for point, message in failures]

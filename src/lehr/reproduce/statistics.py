@@ -45,9 +45,13 @@ def over_seeds(
 
 
 def shown(of: xr.Dataset, name: str, form: str) -> str:
-    """The mean of one variant with its interval, in a format: `3.0 [2.0, 4.0]`, or `3.0` where that says it all."""
-    value, low, high = (format(float(of[f"{name}_{end}"]), form) for end in _ENDS)
-    return value if low == high else f"{value} [{low}, {high}]"
+    """The mean of one variant with its interval, in a format: `3.0 [2.0, 4.0]`, `3.0` where that says it all or there
+    is no interval, and nothing where there is no mean."""
+    numbers = [float(of[f"{name}_{end}"]) for end in _ENDS]
+    value, low, high = (format(number, form) for number in numbers)
+    if math.isnan(numbers[0]):
+        return ""
+    return value if low == high or math.isnan(numbers[1]) else f"{value} [{low}, {high}]"
 
 
 def _mean(values: np.ndarray) -> Interval:
