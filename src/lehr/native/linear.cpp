@@ -337,6 +337,7 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
     Network<T>& network = all[r];
     kernel.draw(graph, {network.weights, network.bias, of_network(key, 1, batch, r), num_samples}, first,
                 network.tiles[k]);
+    std::fill_n(network.tiles[k].spins + n * kTile, kTile, T(0));
     const int real = static_cast<int>(std::min<int64_t>(kTile, num_samples - first));
     kernel.weigh(graph,
                  {of_network(pairs, 1, batch, r), of_network(fields, 1, batch, r), of_network(scalars, 1, batch, r)[1]},
