@@ -28,7 +28,7 @@ def default_settings(
     """
     if ansatz == "linear":
         n, dense = problem.num_spins, problem.coupling_matrix is not None
-        steps = 20_000 if n > 500 else 2000 if dense else 1000
+        steps = 20_000 if n > 500 else 8000 if dense and n > 24 else 2000 if dense else 1000
         return Settings(
             method=method,
             optimiser=optimiser or "adam",

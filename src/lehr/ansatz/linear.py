@@ -97,7 +97,7 @@ class Linear(Ansatz):
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw samples, one block after the other; see `Ansatz.sample`."""
-        tables = None if self.tables is None or not self.tables.serves(key, num_samples) else self.tables
+        tables = None if self.tables is None or not self.tables.serves(key) else self.tables
         drawn, logits = _draw(num_samples, tables, self.buckets, self._closing_coefficients(), self._effective(), key)
         return drawn[:-1].T[:, self.order.positions], _log_prob(self.order, drawn, logits)
 
@@ -112,7 +112,7 @@ class Linear(Ansatz):
         normalise: bool,
     ) -> Estimate | None:
         """By one kernel, where there is one; see `Ansatz.thermal_estimate`."""
-        if self.tables is None or not self.tables.serves(key, num_samples):
+        if self.tables is None or not self.tables.serves(key):
             return None
         params, dtype = self.params, jnp.result_type(self.params.bias)
         found = native.gradient(

@@ -1,19 +1,22 @@
 """Kernels in C++ for CPUs, where they could be built; without them XLA does the same work.
 
-They are compiled when Lehr is installed and a compiler is at hand. The environment variable `LEHR_NATIVE=0` leaves
-them unused.
+They are compiled when Lehr is installed and GCC or Clang is at hand (Linux, macOS). The environment variable
+`LEHR_NATIVE=0` leaves them unused.
 """
 
 import ctypes
 import os
 import sysconfig
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
-_LIBRARY = Path(__file__).with_name(f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}")
+_FOLDER = Path(__file__).parent
+_LIBRARY = _FOLDER / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
+_SOURCES = ("linear.cpp", "linear.inc", "vectors.inc")
 _LEVELS = ("portable", "AVX2", "AVX-512")
 _TARGETS = ("lehr_linear_draw_f32", "lehr_linear_draw_f64", "lehr_linear_gradient_f32", "lehr_linear_gradient_f64")
 
@@ -39,7 +42,7 @@ def status() -> Status:
     if os.environ.get("LEHR_NATIVE") == "0":
         return Status(False, "switched off by LEHR_NATIVE=0")
     if jax.default_backend() != "cpu":
-        return Status(False, "they are for CPUs")
+        return Status(False, "the kernels are for CPUs")
     library, reason = _library()
     return Status(library is not None, reason if library is None else _LEVELS[library.lehr_level()])
 
@@ -48,11 +51,15 @@ def status() -> Status:
 def _library() -> tuple[ctypes.CDLL | None, str]:
     """The library with its kernels registered, or the reason why there is none."""
     if not _LIBRARY.exists():
-        return None, "not built: no C++ compiler was found when Lehr was installed"
+        return None, "not built: there was no C++ compiler, or it failed, when Lehr was installed"
     try:
         library = ctypes.CDLL(str(_LIBRARY))
+        library.lehr_sources.restype = ctypes.c_uint32
+        # One that was left from other sources might still load, and mean something else by its arguments.
+        if library.lehr_sources() != zlib.crc32(b"".join((_FOLDER / name).read_bytes() for name in _SOURCES)):
+            return None, "built from other sources: install Lehr again"
         for name in _TARGETS:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
-    except (OSError, AttributeError) as error:
+    except (OSError, AttributeError, RuntimeError) as error:  # RuntimeError: for another version of XLA
         return None, f"built for another machine or version ({error})"
     return library, ""

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -17,6 +18,12 @@
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define LEHR_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define LEHR_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, IntVec<T>{__VA_ARGS__})
+#endif
 
 namespace {
 
@@ -89,6 +96,10 @@ namespace avx512 {
 // Below this, relative to their unit, differences between the advantages are rounding and are not blown up.
 constexpr double kLeastSpread = 1e-5;
 
+// Tiles are dealt into this many groups at most, each with a gradient of its own, so that memory does not grow with the
+// number of samples. It must not depend on the threads, for sums are made in the order of the groups.
+constexpr int64_t kMostGroups = 16;
+
 // The functions for one instruction set.
 template <class T> struct Kernels {
   decltype(&portable::draw_tile<T>) draw;
@@ -123,23 +134,32 @@ template <class T> Kernels<T> kernels() {
   return {portable::draw_tile<T>, portable::weigh_tile<T>, portable::differentiate_tile<T>};
 }
 
-// Memory that is kept from call to call, since fresh pages cost as much as the arithmetic. A call borrows one piece.
+// Memory that is kept from call to call, since fresh pages cost as much as the arithmetic. A call borrows the smallest
+// piece that is large enough, or makes one, in place of the largest where there are many.
 class Scratch {
  public:
   explicit Scratch(size_t bytes) {
     {
       const std::lock_guard<std::mutex> lock(mutex());
-      if (!kept().empty()) {
-        memory_ = std::move(kept().back());
-        kept().pop_back();
+      auto& pieces = kept();  // by size
+      auto found = pieces.begin();
+      while (found != pieces.end() && found->size() < bytes + kAlign) ++found;
+      if (found == pieces.end() && pieces.size() >= kMostKept) pieces.pop_back();
+      else if (found != pieces.end()) {
+        memory_ = std::move(*found);
+        pieces.erase(found);
       }
     }
-    if (memory_.size() < bytes + kAlign) memory_ = std::vector<char>(bytes + kAlign);
+    if (memory_.empty()) memory_ = std::vector<char>(bytes + kAlign);
     next_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory_.data()) + kAlign - 1) / kAlign * kAlign);
   }
   ~Scratch() {
     const std::lock_guard<std::mutex> lock(mutex());
-    if (kept().size() < kMostKept) kept().push_back(std::move(memory_));
+    auto& pieces = kept();
+    if (pieces.size() >= kMostKept) return;
+    auto place = pieces.begin();
+    while (place != pieces.end() && place->size() < memory_.size()) ++place;
+    pieces.insert(place, std::move(memory_));
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -152,13 +172,18 @@ class Scratch {
   template <class T> static size_t bytes_of(size_t count) { return (count * sizeof(T) + kAlign - 1) / kAlign * kAlign; }
 
  private:
-  static constexpr size_t kAlign = 64, kMostKept = 4;
+  static constexpr size_t kAlign = 64, kMostKept = 8;
+  // Never destroyed: XLA's threads may outlive everything else.
   static std::mutex& mutex() {
-    static std::mutex one;
+    static auto& one = *new std::mutex;
     return one;
   }
   static std::vector<std::vector<char>>& kept() {
-    static std::vector<std::vector<char>> pieces;
+    static auto& pieces = *[] {
+      auto* all = new std::vector<std::vector<char>>;
+      all->reserve(kMostKept);
+      return all;
+    }();
     return pieces;
   }
   std::vector<char> memory_;
@@ -180,12 +205,20 @@ template <class Work> void spread(ffi::ThreadPool& pool, int64_t count, const Wo
     std::atomic<int64_t> next{0};
     std::mutex mutex;
     std::condition_variable finished;
+    std::exception_ptr failed;
     int64_t done = 0;
   };
   const auto shared = std::make_shared<Shared>();
   auto take = [shared, count, &work] {
     int64_t mine = 0;
-    for (int64_t i; (i = shared->next++) < count; ++mine) work(i);
+    for (int64_t i; (i = shared->next++) < count; ++mine) {
+      try {
+        work(i);
+      } catch (...) {  // no memory: for the caller, once nobody is at work any more
+        const std::lock_guard<std::mutex> lock(shared->mutex);
+        shared->failed = std::current_exception();
+      }
+    }
     if (mine) {
       const std::lock_guard<std::mutex> lock(shared->mutex);
       if ((shared->done += mine) == count) shared->finished.notify_one();
@@ -196,6 +229,7 @@ template <class Work> void spread(ffi::ThreadPool& pool, int64_t count, const Wo
   take();
   std::unique_lock<std::mutex> lock(shared->mutex);
   shared->finished.wait(lock, [&] { return shared->done == count; });
+  if (shared->failed) std::rethrow_exception(shared->failed);
 }
 
 // Where the data of network `number` start: an argument has the leading axes of the batch, or ones in their place.
@@ -278,16 +312,16 @@ template <class T> struct Network {
   double* sums;
   std::vector<Tile<T>> tiles;
 
-  static size_t bytes(int64_t n, int64_t entries, int64_t num_tiles) {
+  static size_t bytes(int64_t n, int64_t entries, int64_t num_tiles, int64_t num_groups) {
     const auto of = Scratch::bytes_of<T>;
-    return of(entries) + 2 * of(n) + of(num_tiles * (entries + n)) + 2 * of(num_tiles * kTile) +
+    return of(entries) + 2 * of(n) + of(num_groups * (entries + n)) + 2 * of(num_tiles * kTile) +
            Scratch::bytes_of<double>(num_tiles * n * 2) + num_tiles * tile_bytes<T>(n);
   }
-  Network(Scratch& scratch, int64_t n, int64_t entries, int64_t num_tiles)
+  Network(Scratch& scratch, int64_t n, int64_t entries, int64_t num_tiles, int64_t num_groups)
       : weights(scratch.take<T>(entries)),
         bias(scratch.take<T>(n)),
         mean(scratch.take<T>(n)),
-        gradient(scratch.take<T>(num_tiles * (entries + n))),
+        gradient(scratch.take<T>(num_groups * (entries + n))),
         energy(scratch.take<T>(num_tiles * kTile)),
         log_prob(scratch.take<T>(num_tiles * kTile)),
         sums(scratch.take<double>(num_tiles * n * 2)) {
@@ -313,9 +347,10 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
   const int64_t num_weights = weights.dimensions().back();
   const int64_t num_tiles = (num_samples + kTile - 1) / kTile, entries = parents.dimensions().back();
   const Kernels<T> kernel = kernels<T>();
-  Scratch scratch(networks * Network<T>::bytes(n, entries, num_tiles));
+  const int64_t num_groups = std::min(num_tiles, kMostGroups);
+  Scratch scratch(networks * Network<T>::bytes(n, entries, num_tiles, num_groups));
   std::vector<Network<T>> all;
-  for (int64_t r = 0; r < networks; ++r) all.emplace_back(scratch, n, entries, num_tiles);
+  for (int64_t r = 0; r < networks; ++r) all.emplace_back(scratch, n, entries, num_tiles, num_groups);
 
   spread(pool, networks, [&](int64_t r) {
     const Graph graph = graphs.of(batch, r);
@@ -363,20 +398,23 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
     network.factor = static_cast<T>(others / m / unit / (normalise ? std::max(rms, kLeastSpread) : 1.0));
   });
 
-  spread(pool, networks * num_tiles, [&](int64_t i) {
-    const int64_t r = i / num_tiles, k = i % num_tiles;
+  spread(pool, networks * num_groups, [&](int64_t i) {
+    const int64_t r = i / num_groups, group = i % num_groups;
     Network<T>& network = all[r];
-    T* out = network.gradient + k * (entries + n);
-    const int real = static_cast<int>(std::min<int64_t>(kTile, num_samples - k * kTile));
-    kernel.differentiate(graphs.of(batch, r), network.mean, network.factor, real, network.tiles[k], out,
-                         out + entries);
+    T* out = network.gradient + group * (entries + n);
+    std::fill_n(out, entries + n, T(0));
+    for (int64_t k = group * num_tiles / num_groups; k < (group + 1) * num_tiles / num_groups; ++k) {
+      const int real = static_cast<int>(std::min<int64_t>(kTile, num_samples - k * kTile));
+      kernel.differentiate(graphs.of(batch, r), network.mean, network.factor, real, network.tiles[k], out,
+                           out + entries);
+    }
   });
 
   spread(pool, networks, [&](int64_t r) {
     const Graph graph = graphs.of(batch, r);
     Network<T>& network = all[r];
     T* total = network.gradient;
-    for (int64_t k = 1; k < num_tiles; ++k)
+    for (int64_t k = 1; k < num_groups; ++k)
       for (int64_t e = 0; e < entries + n; ++e) total[e] += network.gradient[k * (entries + n) + e];
     const T *c = of_network(pairs, 1, batch, r), *h = of_network(fields, 1, batch, r);
     const T beta = *of_network(scalars, 1, batch, r);
@@ -458,6 +496,9 @@ extern "C" {
 
 // The instruction set in use: 0 portable, 1 AVX2, 2 AVX-512.
 int lehr_level() { return level(); }
+
+// A checksum of the sources, by which a library is told from one that was left from others.
+uint32_t lehr_sources() { return LEHR_SOURCES; }
 
 // Use at most this one, for tests and measurements.
 void lehr_limit_level(int most) { chosen_level = std::min(machine_level(), most); }

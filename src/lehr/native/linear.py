@@ -32,11 +32,11 @@ class Tables(eqx.Module):
     pair_entries: Int[ArrayLike, " pairs"]
     pair_terms: Int[ArrayLike, " pairs"]
 
-    def serves(self, key: Key, num_samples: int) -> bool:
-        """Whether the kernels make the same random numbers as JAX for this key and so many samples."""
+    def serves(self, key: Key) -> bool:
+        """Whether the kernels are used, and make the same random numbers as JAX for this key."""
         config: Any = jax.config  # type checkers do not see its options
         usual = str(jax.random.key_impl(key)) == "threefry2x32" and config.jax_threefry_partitionable
-        return usual and len(self.parents_from) * num_samples < 2**32
+        return native.status().active and usual
 
 
 class Gradient(NamedTuple):
@@ -54,48 +54,39 @@ def tables(problem: Problem, sets: ConditioningSets, buckets: tuple[Bucket, ...]
     """Tables for the kernels; None where they are not used, or where terms have more than two spins."""
     if problem.order > 2 or not native.status().active:
         return None
-    n = problem.num_spins
-    slots: list[dict[int, int]] = [{} for _ in range(n)]
-    first = 0
+    n, first, found = problem.num_spins, 0, []
     for bucket in buckets:
-        mask = np.asarray(bucket.mask)
+        g, c, r, slot = np.nonzero(bucket.mask)
         known = np.concatenate([bucket.boundary, bucket.rows], axis=-1)
-        for g, c, r, slot in np.argwhere(mask).tolist():
-            flat = first + int(np.ravel_multi_index((g, c, r, slot), mask.shape))
-            slots[bucket.rows[g, c, r]][int(known[g, c, slot])] = flat
-        first += mask.size
-    counts = [len(parents) for parents in sets.parents]
-    parents_from = np.concatenate([[0], np.cumsum(counts)])
-    entry = {(t, p): e for e, (t, p) in enumerate((t, p) for t in range(n) for p in sets.parents[t].tolist())}
-    closing = sorted((t, entry[t, p], number) for number, (p, t) in enumerate(_pair_positions(problem, sets)))
-    pairs_from = np.searchsorted([t for t, _, _ in closing], np.arange(n + 1))
-    return Tables(
-        *map(
-            _table,
-            (
-                sets.order.sites,
-                sets.order.ends,
-                parents_from,
-                np.concatenate([*sets.parents, []]),
-                [slots[t][p] for t in range(n) for p in sets.parents[t].tolist()],
-                pairs_from,
-                [e for _, e, _ in closing],
-                [number for _, _, number in closing],
-            ),
-        )
+        flat = first + np.flatnonzero(bucket.mask)
+        found.append(np.stack([np.asarray(bucket.rows)[g, c, r], known[g, c, slot], flat]))
+        first += bucket.mask.size
+    if first >= 2**31:  # beyond what the tables can number
+        return None
+    child, parent, slots = np.concatenate(found, axis=1)
+    order = np.lexsort((parent, child))
+    child, parent, slots = child[order], parent[order], slots[order]
+    pairs = _pair_positions(problem, sets)
+    entries = np.searchsorted(child * n + parent, pairs[:, 1] * n + pairs[:, 0])
+    by_entry, every = np.argsort(entries), np.arange(n + 1)
+    leaves = (
+        sets.order.sites,
+        sets.order.ends,
+        np.searchsorted(child, every),
+        parent,
+        slots,
+        np.searchsorted(pairs[by_entry, 1], every),
+        entries[by_entry],
+        by_entry,
     )
+    return Tables(*(np.asarray(leaf, np.int32) for leaf in leaves))
 
 
-def _table(values) -> Int[np.ndarray, " _"]:
-    return np.asarray(values, dtype=np.int32)
-
-
-def _pair_positions(problem: Problem, sets: ConditioningSets) -> list[list[int]]:
+def _pair_positions(problem: Problem, sets: ConditioningSets) -> Int[np.ndarray, "m 2"]:
     """The two positions of each pair term, the earlier first."""
-    for terms in problem.terms:
-        if terms.order == 2:
-            return np.sort(np.asarray(sets.order.positions)[np.asarray(terms.indices)], axis=1).tolist()
-    return []
+    pairs = [np.asarray(terms.indices) for terms in problem.terms if terms.order == 2]
+    indices = pairs[0] if pairs else np.zeros((0, 2), int)
+    return np.sort(np.asarray(sets.order.positions, np.int64)[indices], axis=1)
 
 
 def draw(
@@ -103,8 +94,8 @@ def draw(
 ) -> tuple[Float[Array, "n1 m"], Float[Array, "n1 m"]]:
     """Spins and logits, both [n + 1, M] in drawing order, as the reference draws them."""
     shape = jax.ShapeDtypeStruct((len(tables.parents_from), num_samples), bias.dtype)
-    draw = _call("draw", bias.dtype, [shape, shape])
-    spins, logits = draw(jax.random.key_data(key), _flat(weights), bias, *_leaves(tables))
+    kernel = _call("draw", bias.dtype, [shape, shape])
+    spins, logits = kernel(jax.random.key_data(key), _flat(weights), bias, *_leaves(tables))
     return spins, logits
 
 
