@@ -115,7 +115,7 @@ class Linear(Ansatz):
         if self.tables is None or not self.tables.serves(key):
             return None
         params, dtype = self.params, jnp.result_type(self.params.bias)
-        found = native.gradient(
+        lowest, energy, log_prob, weights, bias, scale = native.gradient(
             self.tables,
             key,
             num_samples,
@@ -129,8 +129,7 @@ class Linear(Ansatz):
             unit=unit,
             normalise=normalise,
         )
-        gradient = LinearParams(found.bias, found.weights, found.scale)
-        return Estimate(found.lowest, found.energy, found.log_prob, gradient)
+        return Estimate(lowest, energy, log_prob, LinearParams(bias, weights, scale))
 
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p per spin, all at once; see `Ansatz.log_prob`."""

@@ -1,6 +1,6 @@
 """The linear ansatz by kernels: drawing, and a whole estimate of the gradient."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -37,17 +37,6 @@ class Tables(eqx.Module):
         config: Any = jax.config  # type checkers do not see its options
         usual = str(jax.random.key_impl(key)) == "threefry2x32" and config.jax_threefry_partitionable
         return native.status().active and usual
-
-
-class Gradient(NamedTuple):
-    """An estimate: the lowest of the samples, their energies (without offset) and ln p(s), and the gradient."""
-
-    lowest: Float[Array, " n"]
-    energy: Float[Array, " m"]
-    log_prob: Float[Array, " m"]
-    weights: tuple[Float[Array, "_ _ _ _"], ...]
-    bias: Float[Array, " n"]
-    scale: Float[Array, " n"]
 
 
 def tables(problem: Problem, sets: ConditioningSets, buckets: tuple[Bucket, ...]) -> Tables | None:
@@ -113,8 +102,9 @@ def gradient(
     temperature: Float[Array, ""],
     unit: Float[Array, ""],
     normalise: bool,
-) -> Gradient:
-    """Samples and the gradient of the free energy at `temperature` in units of `unit`.
+) -> tuple[Array, Array, Array, tuple[Array, ...], Array, Array]:
+    """Samples and the gradient of the free energy at `temperature` in units of `unit`: the lowest sample [n], energies
+    without offset and ln p(s) [M], and the gradients in weights, biases and coupling scales.
 
     Arguments: biases, coupling scales and fields by position; `pairs`, the coefficients of the pair terms; `normalise`
     divides the advantages by their root mean square.
@@ -137,7 +127,7 @@ def gradient(
     )
     ends = np.cumsum([leaf.size for leaf in weights])
     parts = [part.reshape(leaf.shape) for part, leaf in zip(jnp.split(flat, ends[:-1]), weights, strict=True)]
-    return Gradient(lowest, energy, log_prob, tuple(parts), bias, scale)
+    return lowest, energy, log_prob, tuple(parts), bias, scale
 
 
 def _call(name: str, dtype, shapes):
