@@ -144,7 +144,6 @@ def described(num_samples, **columns):
     replicas, steps = history["field"].shape
     samples = np.ones((replicas, 1, 4), np.int8)
     history = {"step": np.arange(steps), "temperature": np.zeros((replicas, steps)), **history}
-    history |= {"up_temperature": history["temperature"]} if "up_field" in history else {}
     spec = {"settings": {"num_samples": num_samples}}
     return Result.assemble(problem, method="vqa", seed=0, samples=samples, history=history, spec=spec)
 
@@ -158,6 +157,7 @@ def test_envelope_by_hand():
         "free_energy_variance": [[99, 99, 1, 3, 8, 8]] * 2,
         "entropy": np.full((2, 6), 5.0),
         "up_field": [[1.0, 1.0, 1.5, 2.0, 3.0, 4.0]] * 2,
+        "up_temperature": [[2.0, 1.0, 0.0, 0.0, 0.0, 0.0]] * 2,
         "up_energy_mean": [[99, 99, -3, -3, -3, -1]] * 2,
         "up_free_energy": [[-99, -99, -4.5, -5, -4, -5], [-99, -99, -9, -9, -4, -5]],
         "up_free_energy_variance": [[99, 99, 2, 2, 32, 32]] * 2,
@@ -183,6 +183,42 @@ def test_envelope_keeps_the_temperature():
     }  # fmt: skip
     found = lower_envelope(described(2, **columns), num_points=1)
     np.testing.assert_allclose(found.energy, [[((-5 + (1.5 / 2 - 1) * -3) + (-4 + (1.5 / 1 - 1) * -2)) / 2]])
+
+
+def test_envelope_where_the_field_stands_still():
+    """Windows of one field each: of the hold on the way down, and of the last steps in the smallest field on the way up
+    that are not of its cooling."""
+    columns = {
+        "field": [[3.0, 3.0, 2.0, 2.0, 1.0, 1.0, 1.0]], "energy_mean": np.zeros((1, 7)),
+        "free_energy": [[-9, -9, -2, -4, -1, -1, -4]], "free_energy_variance": [[9, 9, 4, 4, 3, 3, 3]],
+        "entropy": np.zeros((1, 7)),
+        "up_field": [[1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0]], "up_temperature": [[2, 0, 0, 0, 0, 0, 0]],
+        "up_energy_mean": np.zeros((1, 7)), "up_free_energy": [[-99, -3, -5, -1, -3, -8, -8]],
+        "up_free_energy_variance": [[99, 4, 4, 4, 4, 4, 4]], "up_entropy": np.zeros((1, 7)),
+    }  # fmt: skip
+    found = lower_envelope(described(1, **columns))
+    np.testing.assert_array_equal(found.field, [2, 1])
+    # What lies above the highest edge is taken to the field of the highest window.
+    np.testing.assert_allclose(found.energies[:, 0], [[-3, -2], [(-1 - 3 - 2 * 8 * 2 / 3) / 4, -4]])
+    np.testing.assert_allclose(found.errors[:, 0] ** 2, [[2, 1], [1, 2]])
+
+
+@pytest.mark.parametrize("num_points", [4, 40])
+@pytest.mark.parametrize(
+    ("stand", "method", "temperature"),
+    [
+        ({"num_hold_steps": 10}, "vqa", (1.6, 0.1)),
+        ({"num_training_steps": 5}, "vqa", (1.6, 0.1)),
+        ({"num_hold_steps": 10, "num_training_steps": 5}, "rvqa", (1.6, 0.1)),
+    ],
+)
+def test_a_complete_run_is_known_in_all_fields(stand, method, temperature, num_points):
+    counts = {"num_warmup_steps": 8, "num_annealing_steps": 10, "num_samples": 4, "num_final_samples": 2}
+    found = lower_envelope(quick(method=method, temperature=temperature, **counts, **stand), num_points)
+    distinct = 9 + ("num_hold_steps" in stand)  # the first field is that of the warm-up
+    assert found.energies.shape == (2, 2, min(num_points, distinct))
+    assert np.isfinite(found.energies).all()
+    assert (found.errors > 0).all()
 
 
 def test_envelope_refuses_what_it_cannot_read(result):

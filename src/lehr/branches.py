@@ -40,12 +40,12 @@ class Envelope(NamedTuple):
 def lower_envelope(result: Result, num_points: int = 40) -> Envelope:
     """The lower energy of the branches along the field, from the history of a run.
 
-    Steps are averaged over `num_points` windows of equal length, from the moment that the field moves: the warm-up and
-    the cooling are left out. The state of every step is taken to the mean field of its window, where its energy
-    `<H> - field <sum sigma^x>` is an upper bound as well. With a temperature, energies are free energies at that of
-    the step.
+    Steps are averaged over `num_points` windows of equally many fields, however many steps the field stood still at
+    each: from the moment that it moves on the way down, and from the end of the cooling on the way up. The state of
+    every step is taken to the mean field of its window, where its energy `<H> - field <sum sigma^x>` is an upper bound
+    as well. With a temperature, energies are free energies at that of the step.
 
-    Args: `result` of a run in a field, with one branch or two; `num_points` P, fewer where fewer steps were recorded.
+    Args: `result` of a run in a field, with one branch or two; `num_points` P, fewer where fewer fields were recorded.
     Returns: `Envelope`. Errors are statistical, from the variance of the local values and the number of samples. The
         lower of two energies is too low by up to about one error where they cross.
     Errors: `InputError` where the field does not go down, or the run is not one of networks in a field.
@@ -64,8 +64,10 @@ def lower_envelope(result: Result, num_points: int = 40) -> Envelope:
     history, settings = result.history, result.spec.get("settings", {})
     if not {"field", *_COLUMNS} <= set(history) or "num_samples" not in settings:
         raise InputError("Argument `result` must be of networks in a field, but its history tells of none.")
-    branches = [_since_the_field_moved(history, prefix) for prefix in ("", "up_") if f"{prefix}field" in history]
-    fields = branches[0]["field"]
+    branches = [_since_the_field_moved(history)]
+    if "up_field" in history:
+        branches.append(_since_the_cooling(history))
+    fields = np.unique(branches[0]["field"])[::-1]  # steps at the same field share a window
     windows = np.array_split(np.arange(len(fields)), min(num_points, len(fields)))
     below = np.append(fields[1:], fields[-1] + np.diff(fields[-2:]).sum())  # a run that stopped early ends here
     edges = np.array([(fields[w[-1]] + below[w[-1]]) / 2 for w in windows])
@@ -81,15 +83,26 @@ def lower_envelope(result: Result, num_points: int = 40) -> Envelope:
     return Envelope(middle, energy, error, lowest == 1, energies, errors)
 
 
-def _since_the_field_moved(history: xr.Dataset, prefix: str) -> dict[str, np.ndarray]:
-    """The columns of a branch from the first record with another field than the first: `field` [S], others [R, S]."""
-    fields = history[f"{prefix}field"].values[0]
+def _since_the_field_moved(history: xr.Dataset) -> dict[str, np.ndarray]:
+    """The columns of the way down from the first record with another field than the first."""
+    fields = history["field"].values[0]
     moved = np.flatnonzero(fields != fields[:1])
-    if not prefix and not (moved.size and (np.diff(fields) <= 0).all()):
+    if not (moved.size and (np.diff(fields) <= 0).all()):
         raise InputError("Argument `result` must be of a run whose field goes down, but it does not.")
-    moved = moved if moved.size else [len(fields)]
-    columns = {name: history[prefix + name].values[:, moved[0] :] for name in _COLUMNS}
-    return {**columns, "field": fields[moved[0] :]}
+    return _columns(history, "", slice(moved[0], None))
+
+
+def _since_the_cooling(history: xr.Dataset) -> dict[str, np.ndarray]:
+    """The columns of the way up from where its first field, the smallest, changes or is no hotter than the end of the
+    way down: there it meets the hold of the way down."""
+    fields, temperatures = (history[f"up_{name}"].values[0] for name in ("field", "temperature"))
+    return _columns(history, "up_", (fields != fields[:1]) | (temperatures <= history["temperature"].values[0, -1]))
+
+
+def _columns(history: xr.Dataset, prefix: str, chosen: slice | np.ndarray) -> dict[str, np.ndarray]:
+    """Some records of a branch: `field` [S], others [R, S]."""
+    columns = {name: history[prefix + name].values[:, chosen] for name in _COLUMNS}
+    return {**columns, "field": history[f"{prefix}field"].values[0, chosen]}
 
 
 def _bound(branch: dict[str, np.ndarray], inside: np.ndarray, field: float) -> np.ndarray:
