@@ -42,6 +42,9 @@ def answer(found=16.0, worst=4.0, **changes):
     return xr.Dataset(Followed(**numbers | changes)._asdict())
 
 
+DIVERGED = answer(0.0, np.nan, ground_share=0.0, mean_excess=np.nan, train_seconds=np.nan, diverged=1)
+MISSING = answer().map(lambda variable: np.nan * variable)
+
 # Ten seeds of each variant; the paper's network collapses in eight of ten, on the trivial state in five.
 MADE_UP = {
     DEFAULT: [answer(worst=4 + 0.1 * seed) for seed in range(10)],
@@ -50,7 +53,7 @@ MADE_UP = {
     PAPER: [answer(1.0, 20.0, trivial_share=1.0)] * 5
     + [answer(1.0, 22.0)] * 3
     + [answer(0.0, 24.0, ground_share=0.0)]
-    + [answer(0.0, np.nan, ground_share=0.0, mean_excess=np.nan, train_seconds=np.nan, diverged=1)],
+    + [DIVERGED],
 }
 
 
@@ -126,14 +129,34 @@ def test_the_verdict_follows_the_numbers():
     assert sound.count("**holds**") == 0
     assert "end in excited states: **was not seen**; 10 of 10 ended" in sound
     excited = told({**MADE_UP, PAPER: [answer(0.0, 20.0, ground_share=0.0)] * 10})
-    assert "hold one of them only: **does not hold**" in excited
+    assert "end in excited states: **holds**; 0 of 10 ended" in excited
+    assert excited.count("**not measured**") == 2  # none ended in a ground state, and none found one only
+    several = told({**MADE_UP, PAPER: [answer(2.0, 20.0)] * 10})
+    assert "hold one of them only: **does not hold**; of the 10 that ended so, 0 found one only" in several
+    assert "It is the trivial one: **not measured**." in several
     half = [answer(1.0, 20.0, trivial_share=0.2, ground_share=0.2), *MADE_UP[PAPER][:9]]
     assert "hold one of them only: **holds**; of the 8 that ended so, 8" in told({**MADE_UP, PAPER: half})
     lost = told({**MADE_UP, DEFAULT: MADE_UP[PAPER]})
     assert "never holds all ground states of this model: **holds**" in lost
-    missing = {**MADE_UP, PAPER: [answer().map(lambda variable: np.nan * variable)] * 10}
+    missing = {**MADE_UP, PAPER: [MISSING] * 10}
     assert told(missing).count("**not measured**") == 4
     assert "nan" not in told(missing)
+
+
+def test_nothing_is_concluded_from_nothing():
+    """Neither from tasks that failed, nor from seeds that diverged, nor from a mean without an interval."""
+    default = told({**MADE_UP, DEFAULT: [MISSING] * 10})
+    assert "all ground states of this model: **not measured**." in " ".join(default.split())
+    assert "leaves the exact curve: **not measured**." in default
+    assert "0 of 0 seeds" not in default
+    partly = told({**MADE_UP, PAPER: MADE_UP[PAPER][:8] + [DIVERGED] * 2})
+    assert "end in excited states: **was not seen**; 8 of 10 ended with most samples in ground states" in partly
+    assert "[49%, 94%], 2 diverged." in " ".join(partly.split())
+    gone = told({**MADE_UP, PAPER: [DIVERGED] * 10, DEFAULT: [DIVERGED] * 10})
+    assert gone.count("**not measured**") == 5
+    assert "nan" not in gone
+    alone = told({**MADE_UP, PAPER: [MADE_UP[PAPER][0], *[MISSING] * 9]})
+    assert "leaves the exact curve: **not measured**." in alone
 
 
 def test_the_picture_shows_the_numbers():

@@ -34,7 +34,7 @@ LESS_TOLD = "no constraints", "terms only"
 PAPER, PAPER_IN_FULL = "Adam, hears nothing", "paper B, Table I"
 VARIANTS: dict[str, Variant] = {
     DEFAULT: Variant("natural"),
-    UNTRAINED: Variant("none", {"learning_rate": 1e-30}),  # vanishes beside every parameter
+    UNTRAINED: Variant("none", {"learning_rate": 1e-30}),  # vanishes beside every logit
     LESS_TOLD[0]: Variant("natural", {"ansatz_options": {"hears": "pairs"}}),
     LESS_TOLD[1]: Variant("natural", {"ansatz_options": {"hears": "terms"}}),
     "hears nothing": Variant("natural", {"ansatz_options": {"informed": False}}),
@@ -144,7 +144,7 @@ def _rows(data: xr.Dataset) -> list[list[str]]:
                 shown(of, "entropy", ".3f"),
                 shown(of, "mean_excess", ".2f"),
                 shown(of, "worst_excess", ".2f"),
-                f"{float(of['train_seconds_mean']):.1f}" if int(of["seeds_done"]) else "",
+                f"{float(of['train_seconds_mean']):.1f}" if _num_trained(of) else "",
             ]
         )
     return rows
@@ -160,53 +160,78 @@ def _share(of: xr.Dataset, name: str) -> str:
     return f"[{float(of[f'{name}_share_low']):.0%}, {float(of[f'{name}_share_high']):.0%}]"
 
 
+_HOLDS, _FAILS, _UNSEEN, _UNMEASURED = "holds", "does not hold", "was not seen", "not measured"
+
+
+def _judgement(holds: bool, measured: bool, otherwise: str = _FAILS) -> str:
+    """A statement of which nothing was measured neither holds nor fails."""
+    if not measured:
+        return _UNMEASURED
+    return _HOLDS if holds else otherwise
+
+
 def _verdict(data: xr.Dataset) -> str:
     """The paper's statements one by one, of its own network."""
     names = data["variant"].values.tolist()
     paper = PAPER_IN_FULL if PAPER_IN_FULL in names else PAPER
     of, default = data.sel(variant=paper), data.sel(variant=DEFAULT)
     done, ended, collapsed, one = (int(of[n]) for n in ("seeds_done", "ended_in_ground", "collapsed", "found_one"))
+    trained, trivial = _num_trained(of), int(of["found_trivial"])
+    gone = f", {done - trained} diverged" if trained < done else ""
     statements = [
         (
             "The free energy leaves the exact curve",
-            float(of["worst_excess_low"]) > float(default["worst_excess_high"]),
+            _judgement(_worse(of, default), _has_interval(of) and _has_interval(default)),
             f"worst dF {shown(of, 'worst_excess', '.1f')} %, against {shown(default, 'worst_excess', '.1f')} % of the "
             "default",
         ),
         (
             "Some seeds end in excited states",
-            None if ended == done else True,
-            f"{ended} of {done} ended with most samples in ground states {_share(of, 'ended_in_ground')}",
+            _judgement(ended < trained, trained > 0, otherwise=_UNSEEN),
+            f"{ended} of {done} ended with most samples in ground states {_share(of, 'ended_in_ground')}{gone}",
         ),
         (
             "Seeds that end in ground states hold one of them only",
-            0 < collapsed == ended,
+            _judgement(collapsed == ended, ended > 0),
             f"of the {ended} that ended so, {collapsed} found one only",
         ),
         (
             "It is the trivial one",
-            0 < one == int(of["found_trivial"]),
-            f"of the {one} that found one only, {int(of['found_trivial'])} found the state of all spins down",
+            _judgement(trivial == one, one > 0),
+            f"of the {one} that found one only, {trivial} found the state of all spins down",
         ),
     ]
     judged = [
-        f"* {claim}: **{_JUDGEMENT[holds]}**; {seen}." if done else f"* {claim}: **not measured**."
-        for claim, holds, seen in statements
+        f"* {claim}: **{judgement}**{'' if judgement == _UNMEASURED else f'; {seen}'}."
+        for claim, judgement, seen in statements
     ]
-    held = int(default["found_all"]) > 0
-    without = [f"*{name}* in {_counted(data.sel(variant=name), 'found_all')}" for name in LESS_TOLD if name in names]
+    never = _judgement(int(default["found_all"]) == 0, _num_trained(default) > 0)
+    others = [f"*{name}* in {_counted(data.sel(variant=name), 'found_all')}" for name in LESS_TOLD if name in names]
+    held = f"""; the default found all of them in {_counted(default, "found_all")} seeds
+  {_share(default, "found_all")}, with an entropy of {shown(default, "entropy", ".3f")} ln {_num_ground_states(data)}"""
+    seen = "".join(f", {line}" for line in others)
     return f"""Of *{paper}*:
 
 {chr(10).join(judged)}
 
 Of all networks:
 
-* A recurrent network never holds all ground states of this model: **{_JUDGEMENT[not held]}**; the default found all of
-  them in {_counted(default, "found_all")} seeds {_share(default, "found_all")}, with an entropy of
-  {shown(default, "entropy", ".3f")} ln {_num_ground_states(data)}{"".join(f", {line}" for line in without)}."""
+* A recurrent network never holds all ground states of this model:
+  **{never}**{"" if never == _UNMEASURED else held + seen}."""
 
 
-_JUDGEMENT = {True: "holds", False: "does not hold", None: "was not seen"}
+def _num_trained(of: xr.Dataset) -> int:
+    """Seeds that came to an end; one that diverged ended nowhere."""
+    return int(of["seeds_done"]) - int(of["diverged"].sum())
+
+
+def _has_interval(of: xr.Dataset) -> bool:
+    return bool(np.isfinite([of["worst_excess_low"], of["worst_excess_high"]]).all())
+
+
+def _worse(of: xr.Dataset, default: xr.Dataset) -> bool:
+    """Whether the worst dF is above the default's, intervals apart."""
+    return float(of["worst_excess_low"]) > float(default["worst_excess_high"])
 
 
 def _causes(data: xr.Dataset) -> str:
@@ -214,7 +239,7 @@ def _causes(data: xr.Dataset) -> str:
     default, untrained = data.sel(variant=DEFAULT), data.sel(variant=UNTRAINED)
     trained = [data.sel(variant=name) for name in data["variant"].values if name not in (DEFAULT, UNTRAINED)]
     losing = [of for of in trained if int(of["found_all"]) < int(of["seeds_done"])]
-    worse = [of for of in trained if float(of["worst_excess_low"]) > float(default["worst_excess_high"])]
+    worse = [of for of in trained if _worse(of, default)]
     lost = [f"{of['variant'].item()} (found all: {_counted(of, 'found_all')})" for of in losing]
     left = [f"{of['variant'].item()}, {float(of['worst_excess_mean']):.1f}" for of in worse]
     return f"""* Ground states were missed by: {"; ".join(lost) or "no variant"}.
