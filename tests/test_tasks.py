@@ -102,12 +102,12 @@ def test_nothing_but_failures_is_an_error(tmp_path):
 
 
 def test_a_task_killed_while_it_writes_leaves_no_answer(tmp_path, monkeypatch):
-    def killed(dataset, path):
-        path.with_name("half").write_bytes(b"half")
+    def killed(dataset, path, **options):
+        path.write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lehr.tasks.write_dataset", killed)
+        patch.setattr(xr.Dataset, "to_netcdf", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, Measure())
     measure = Measure()
@@ -126,6 +126,19 @@ def test_errors_in_one_line(tmp_path):
     damaged.write_bytes(b"not an answer")
     with pytest.raises(InputError, match=damaged.name):
         run(tmp_path / "one", Measure())
+
+
+def test_an_axis_without_values(tmp_path):
+    with pytest.raises(InputError, match=r"`axes` must have values for each axis, but `number` has none\."):
+        run(tmp_path / "new", Measure(), axes={**AXES, "number": []})
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_spec_is_what_json_keeps_of_it(tmp_path):
+    for sizes in ((3, 4), [3, 4]):
+        assert run(tmp_path, Measure(), spec={"sizes": sizes}).failures == []
+    with pytest.raises(InputError, match="must be free for these tasks"):
+        run(tmp_path, Measure(), spec={"sizes": (3, 5)})
 
 
 def test_the_data_can_be_written_with_their_names(tmp_path):

@@ -1,6 +1,7 @@
 """A grid of tasks: one function at every point, each answer in a file of its own, so that nothing is done twice."""
 
 import itertools
+import json
 import re
 import time
 import zlib
@@ -63,8 +64,8 @@ def run_tasks(
 
     Returns: an `Outcome` whose data have the axes as their first dimensions, and `task_seconds`.
 
-    Errors: `InputError` where the folder holds tasks of another spec or cannot be written, `TaskError` where all tasks
-    failed.
+    Errors: `InputError` where an axis has no values, or the folder holds tasks of another spec or cannot be written;
+    `TaskError` where all tasks failed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +73,9 @@ def run_tasks(
     >>> outcome.data["square"].values.tolist(), outcome.failures
     ([1, 4], [])
     """
+    for name, values in axes.items():
+        if not len(values):
+            raise InputError(f"Argument `axes` must have values for each axis, but `{name}` has none.")
     folder = Path(folder)
     _claim(folder, spec)
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -104,7 +108,7 @@ def _claim(folder: Path, spec: Mapping[str, Any]) -> None:
             write_json(path, spec)
     except OSError as error:
         raise InputError(f"Folder `{folder}` must be one to write to, but: {one_line(error)}.") from None
-    if read_json(path) != spec:
+    if read_json(path) != json.loads(json.dumps(spec)):  # which knows no tuples
         raise InputError(f"Folder `{folder}` must be free for these tasks, but it holds others.")
 
 
