@@ -140,6 +140,8 @@ def test_a_ramp_at_constant_rate_follows_the_specific_heat():
         ([1.0, 2.0], [1.0, 1.0], "`temperature` must fall"),
         ([1.0, 1.0], [1.0, 1.0], "`temperature` must fall"),
         ([1.0, 0.0], [1.0, 1.0], "`temperature` must fall"),
+        ([np.inf, 2.0, 1.0], [1.0, 1.0, 1.0], "`temperature` must fall"),
+        ([], [], "`temperature` must fall"),
         ([2.0, 1.0], [1.0], "`energy_std` must hold"),
         ([2.0, 1.0], [1.0, np.nan], "`energy_std` must hold"),
         ([2.0, 1.0], [0.0, 0.0], "`energy_std` must be above 0"),
@@ -148,6 +150,13 @@ def test_a_ramp_at_constant_rate_follows_the_specific_heat():
 def test_a_ramp_at_constant_rate_refuses_what_it_cannot_follow(temperature, energy_std, told):
     with pytest.raises(InputError, match=told):
         TableRamp.at_constant_rate(np.array(temperature), np.array(energy_std))
+
+
+def test_a_ramp_at_constant_rate_has_two_ends():
+    temperature = np.array([4.0, 2.0, 1.0])
+    np.testing.assert_allclose(TableRamp.at_constant_rate(temperature, temperature, num_points=2).values, [4, 1])
+    with pytest.raises(InputError, match="`num_points` must be at least 2, but it is 1"):
+        TableRamp.at_constant_rate(temperature, temperature, num_points=1)
 
 
 @pytest.mark.parametrize(

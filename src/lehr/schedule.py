@@ -116,14 +116,18 @@ class TableRamp(Ramp):
         ramp lingers where the specific heat is large.
 
         Source: P. Salamon, R. S. Berry, Phys. Rev. Lett. 51, 1127 (1983). Errors: `InputError` where the temperatures
-        do not fall from one positive number to another, or a deviation is not a finite number of at least 0.
+        do not fall from one positive number to another, a deviation is not a finite number of at least 0, or
+        `num_points` is below 2.
 
         >>> ramp = TableRamp.at_constant_rate(np.array([4.0, 2.0, 1.0]), np.array([0.4, 0.2, 0.9]), num_points=3)
         >>> [round(float(value), 2) for value in ramp.values]  # most of the length lies between 2 and 1
         [4.0, 1.49, 1.0]
         """
         temperature, spread = np.asarray(temperature, np.float64), np.asarray(energy_std, np.float64)
-        falls = temperature.ndim == 1 and (temperature > 0).all() and (np.diff(temperature) <= 0).all()
+        if num_points < 2:
+            raise InputError(f"Argument `num_points` must be at least 2, but it is {num_points}.")
+        positive = temperature.ndim == 1 and temperature.size and (np.isfinite(temperature) & (temperature > 0)).all()
+        falls = positive and (np.diff(temperature) <= 0).all()
         if not falls or not temperature[0] > temperature[-1]:
             raise InputError("Argument `temperature` must fall from one positive number to another, but it does not.")
         if spread.shape != temperature.shape or not (np.isfinite(spread) & (spread >= 0)).all():
