@@ -10,16 +10,16 @@ from lehr.metrics import coverage
 from lehr.problem.base import Problem
 from lehr.solve import DivergenceError, solve
 
-# Free energies are averaged over so many steps before they are compared: those of single steps are noisy.
+# Deviations are averaged over so many steps before their signs are dropped: those of single steps are noisy.
 STEPS_TOGETHER = 10
 
 
 class Followed(NamedTuple):
     """One anneal beside the exact answers: the share of the final samples in ground states, how many of the ground
     states are among them, the entropy of these samples in units of that of all ground states (NaN where there is one),
-    the share of the samples in the state of all spins down; after the warm-up, the mean and the largest
-    |F - F_exact| / |F_exact| of ten steps in percent and the temperature of the largest; seconds of training, and
-    whether training diverged."""
+    the share of the samples in the state of all spins down; after the warm-up, of (F - F_exact) / |F_exact|
+    averaged over ten steps the mean and the largest size in percent, and the temperature of the largest; seconds of
+    training, and whether training diverged."""
 
     num_ground_states: float
     ground_share: float
@@ -68,7 +68,7 @@ def follow(problem: Problem, seed: int, **options: Any) -> Followed:
 
 
 def _deviation(problem: Problem, temperature: np.ndarray, free_energy: np.ndarray) -> np.ndarray:
-    """|F - F_exact| in percent of |F_exact|, each averaged over ten steps."""
+    """The relative deviation (F - F_exact) / |F_exact|, averaged over ten steps, without its sign, in percent."""
     different, place = np.unique(temperature, return_inverse=True)
     values = exact(problem, temperatures=different.tolist()).free_energies
     expected = np.array([values[at][0] for at in different.tolist()])[place]

@@ -115,8 +115,8 @@ starts with the first row (mirrored: with the last, where fewer sites close a te
 *{PAPER}* is paper B's network (one vanilla 2D RNN, weights shared, d_h = 40) on Lehr's schedule; *{PAPER_IN_FULL}*, at
 the scale `paper` only, has the paper's settings as well (preset `b-vca`: 51 000 steps from T = 10 J).
 
-dF is |F - F_exact| / |F_exact| of means over {STEPS_TOGETHER} steps, F_exact that of this finite lattice: its mean and
-its largest value along the anneal, without the warm-up. Numbers are means over the seeds with bootstrap intervals of
+dF is the size of (F - F_exact) / |F_exact| averaged over {STEPS_TOGETHER} steps, F_exact that of this finite lattice:
+its mean and its largest value after the warm-up. Numbers are means over the seeds with bootstrap intervals of
 95 %; shares of seeds have Wilson's intervals of 95 %."""
 
 

@@ -23,7 +23,7 @@ def over_seeds(
 
     Returns: the data with `seeds_done`; for each mean `X_mean`, and `X_low` and `X_high`, the ends of its bootstrap
     interval of 95 %, NaN for a single seed; for each count `X`, a number of finished seeds, and `X_share_mean`, `_low`
-    and `_high`, their share with Wilson's interval of 95 %. A value that is NaN is in no mean.
+    and `_high`, their share with Wilson's interval of 95 %. A value that is not finite is in no mean.
 
     >>> data = xr.Dataset({"found": (("variant", "seed"), [[4.0, 4.0, 1.0, np.nan]])})
     >>> told = over_seeds(data, "found", ["found"], {"all": lambda data: data["found"] == 4})
