@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from enumeration import all_states, energies, field_matrix, mixed_problem
-from lehr import RNN1D, DivergenceError, InputError, Linear, Problem, Settings, random_chain, solve
+from lehr import RNN1D, DivergenceError, InputError, Linear, Problem, Settings, native, random_chain, solve
 from lehr.plan import make_plan
 from product import Product
 
@@ -52,6 +52,13 @@ def alone():
     result = quick(**ALONE)
     assert set(Product.traces) == {16, 20}, "a new shape is a new program, with the samples of a step and of the end"
     return result
+
+
+def test_the_spec_tells_of_the_software(result):
+    """On which kernels ran, too: the last bits of a run depend on them."""
+    software = result.spec["software"]
+    assert software["kernels"] == native.status().reason
+    assert software["jax"] == jax.__version__
 
 
 def test_exact_ground_state(result):

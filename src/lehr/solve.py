@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
+from lehr import native
 from lehr._types import InputError
 from lehr.ansatz.base import Ansatz
 from lehr.engine import Engine
@@ -113,7 +114,10 @@ def solve(
         "num_problems": len(problems),
         "custom": plan.custom,
         "history_every": history_every,
-        "software": {name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
+        "software": {
+            **{name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
+            "kernels": native.status().reason,
+        },
     }
     folder = None if out is None else RunFolder.create(out, problems, spec)
     results = _run(plan, spec, folder, checkpoint_seconds, progress, callback)
