@@ -35,7 +35,7 @@ class Result:
     samples and everything visited on the way, `replica_best_energies` [R] are the lowest energies that each replica
     has met. `temperature` is that of the Boltzmann distribution which the samples should follow, None where there is
     none. `work` counts gradient steps, energy evaluations and spin updates. `history` has dimensions (replica, step);
-    names with `up_` are of a second branch (`lehr.branches`), whose networks draw no samples.
+    names with `up_` are of a second branch (`lehr.branches`), whose samples are not kept.
     `seconds` says where the time went: compile, train, sample. `spec` is a JSON-able dict of all that is needed to make
     the run again. `unrefined_best_energy` is what the run itself had found, where `lehr.refine` went on from there.
 
