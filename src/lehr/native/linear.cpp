@@ -13,6 +13,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "xla/ffi/api/ffi.h"
@@ -29,7 +30,7 @@ namespace {
 
 // The structure of a problem in drawing order: the parents of each position, and which of them close a pair term.
 struct Graph {
-  int64_t num_spins, num_entries;
+  int64_t num_spins;
   const int32_t *sites, *ends, *parents_from, *parents, *slots, *pairs_from, *pair_entries, *pair_terms;
 };
 
@@ -257,8 +258,8 @@ struct GraphBuffers {
 
   Graph of(ffi::Span<const int64_t> batch, int64_t number) const {
     const auto at = [&](Table& table) { return of_network(table, 1, batch, number); };
-    return {sites.dimensions().back(), parents.dimensions().back(), at(sites), at(ends), at(parents_from), at(parents),
-            at(slots),                 at(pairs_from),              at(pair_entries), at(pair_terms)};
+    return {sites.dimensions().back(), at(sites), at(ends),       at(parents_from), at(parents),
+            at(slots),                 at(pairs_from), at(pair_entries), at(pair_terms)};
   }
 };
 
@@ -296,8 +297,6 @@ ffi::Error Draw(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer<kTy
     const Tile<T> tile = take_tile<T>(own, n);
     kernel.draw(graph, {gathered[r], of_network(bias, 1, batch, r), of_network(key, 1, batch, r), num_samples}, first,
                 tile);
-    std::fill_n(tile.spins + n * kTile, kTile, T(0));
-    std::fill_n(tile.logits + n * kTile, kTile, T(0));
     for (int64_t t = 0; t <= n; ++t) {
       const int64_t to = (r * (n + 1) + t) * num_samples + first;
       std::copy_n(&tile.spins[t * kTile], real, spins->typed_data() + to);
@@ -372,7 +371,6 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
     Network<T>& network = all[r];
     kernel.draw(graph, {network.weights, network.bias, of_network(key, 1, batch, r), num_samples}, first,
                 network.tiles[k]);
-    std::fill_n(network.tiles[k].spins + n * kTile, kTile, T(0));
     const int real = static_cast<int>(std::min<int64_t>(kTile, num_samples - first));
     kernel.weigh(graph,
                  {of_network(pairs, 1, batch, r), of_network(fields, 1, batch, r), of_network(scalars, 1, batch, r)[1]},
@@ -438,44 +436,41 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
   return ffi::Error::Success();
 }
 
+// The arguments that make a `Graph`, after those of a kernel's own.
+template <class Binding> auto with_graph(Binding&& binding) {
+  return std::move(binding)
+      .template Arg<Table>()
+      .template Arg<Table>()
+      .template Arg<Table>()
+      .template Arg<Table>()
+      .template Arg<Table>()
+      .template Arg<Table>()
+      .template Arg<Table>()
+      .template Arg<Table>();
+}
+
 template <ffi::DataType kType> auto bind_draw() {
   using Real = ffi::Buffer<kType>;
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::Buffer<ffi::U32>>()
-      .template Arg<Real>()
-      .template Arg<Real>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Ret<Real>()
-      .template Ret<Real>();
+  auto own = ffi::Ffi::Bind()
+                 .Ctx<ffi::ThreadPool>()
+                 .Arg<ffi::Buffer<ffi::U32>>()
+                 .template Arg<Real>()
+                 .template Arg<Real>();
+  return with_graph(std::move(own)).template Ret<Real>().template Ret<Real>();
 }
 
 template <ffi::DataType kType> auto bind_gradient() {
   using Real = ffi::Buffer<kType>;
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::Buffer<ffi::U32>>()
-      .template Arg<Real>()
-      .template Arg<Real>()
-      .template Arg<Real>()
-      .template Arg<Real>()
-      .template Arg<Real>()
-      .template Arg<Real>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
-      .template Arg<Table>()
+  auto own = ffi::Ffi::Bind()
+                 .Ctx<ffi::ThreadPool>()
+                 .Arg<ffi::Buffer<ffi::U32>>()
+                 .template Arg<Real>()
+                 .template Arg<Real>()
+                 .template Arg<Real>()
+                 .template Arg<Real>()
+                 .template Arg<Real>()
+                 .template Arg<Real>();
+  return with_graph(std::move(own))
       .template Attr<bool>("normalise")
       .template Ret<Real>()
       .template Ret<Real>()
