@@ -66,7 +66,7 @@ def test_kernels_are_called_where_they_serve():
 
 
 def estimate(ansatz):
-    return ansatz.thermal_estimate(jax.random.key(0), 3, FIELDS, jnp.asarray(1.0), jnp.asarray(1.0), normalise=True)
+    return ansatz.thermal_estimate(jax.random.key(0), 3, jnp.asarray(1.0), jnp.asarray(1.0), normalise=True)
 
 
 def assert_trees_agree(found, expected, tolerance):
@@ -135,7 +135,7 @@ def test_networks_side_by_side_are_the_networks_alone(double):
 
     def one(params, key, beta):
         a = eqx.tree_at(lambda a: (a.params, a.inverse_temperature), ansatz, (params, beta))
-        estimate = a.thermal_estimate(key, 40, PROBLEMS["lattice"], 1 / beta, jnp.asarray(1.0), normalise=True)
+        estimate = a.thermal_estimate(key, 40, 1 / beta, jnp.asarray(1.0), normalise=True)
         return estimate, a.sample(key, 40)
 
     together = jax.jit(jax.vmap(one))(params, keys, betas)

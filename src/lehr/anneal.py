@@ -158,7 +158,7 @@ class VariationalAnnealing(eqx.Module):
         """Samples, and the gradient by the scores of the very pass that drew them."""
         if controls.field is None:
             temperature = jnp.zeros(()) if controls.temperature is None else controls.temperature
-            found = ansatz.thermal_estimate(key, self.num_samples, problem, temperature, unit, normalise=self.normalise)
+            found = ansatz.thermal_estimate(key, self.num_samples, temperature, unit, normalise=self.normalise)
             if found is not None:
                 weights = jnp.full_like(found.energy, 1 / self.num_samples)
                 free_energy = found.energy + temperature * found.log_prob

@@ -108,18 +108,14 @@ class Ansatz(eqx.Module):
         self,
         key: Key,
         num_samples: int,
-        problem: Problem,
         temperature: Float[Array, ""],
         unit: Float[Array, ""],
         *,
         normalise: bool,
     ) -> Estimate | None:
-        """Samples and the gradient of the free energy at `temperature`, all in one, where a kernel does that; None
-        where `lehr.objective` has to.
-
-        `problem` is the one that the ansatz was shown. Advantages are in units of `unit`, and if `normalise` is true
-        then divided by their root mean square.
-        """
+        """Samples and the gradient of the free energy at `temperature` of the problem that the ansatz was shown, all in
+        one, where a kernel does that; None where `lehr.objective` has to. Advantages are in units of `unit`, and if
+        `normalise` is true then divided by their root mean square."""
         return None
 
     @property

@@ -97,33 +97,34 @@ class Linear(Ansatz):
 
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw samples, one block after the other; see `Ansatz.sample`."""
-        tables = None if self.tables is None or not self.tables.serves(key) else self.tables
-        drawn, logits = _draw(num_samples, tables, self.buckets, self._closing_coefficients(), self._effective(), key)
+        drawn, logits = _draw(
+            num_samples, self._kernel(key), self.buckets, self._closing_coefficients(), self._effective(), key
+        )
         return drawn[:-1].T[:, self.order.positions], _log_prob(self.order, drawn, logits)
 
     def thermal_estimate(
         self,
         key: Key,
         num_samples: int,
-        problem: Problem,
         temperature: Float[Array, ""],
         unit: Float[Array, ""],
         *,
         normalise: bool,
     ) -> Estimate | None:
         """By one kernel, where there is one; see `Ansatz.thermal_estimate`."""
-        if self.tables is None or not self.tables.serves(key):
+        tables = self._kernel(key)
+        if tables is None:
             return None
         params, dtype = self.params, jnp.result_type(self.params.bias)
         lowest, energy, log_prob, weights, bias, scale = native.gradient(
-            self.tables,
+            tables,
             key,
             num_samples,
             weights=jax.tree.map(jnp.asarray, params.weights),
             bias=jnp.asarray(params.bias),
             scale=jnp.asarray(params.coupling_scale),
-            pairs=next((t.coefficients for t in problem.terms if t.order == 2), jnp.zeros(0, dtype)),
-            fields=self._fields(problem.terms),
+            pairs=next((t.coefficients for t in self.terms if t.order == 2), jnp.zeros(0, dtype)),
+            fields=self._fields(),
             inverse_temperature=self.inverse_temperature,
             temperature=temperature,
             unit=unit,
@@ -153,7 +154,7 @@ class Linear(Ansatz):
         params, dtype = self.params, jnp.result_type(self.params.bias)
         scale = -2 * jnp.asarray(self.inverse_temperature, dtype) * params.coupling_scale
         pairs = next((_padded(terms, dtype) for terms in self.terms if terms.order == 2), jnp.zeros(1, dtype))
-        bias = jnp.append(jnp.asarray(params.bias) + scale * self._fields(self.terms), 0)
+        bias = jnp.append(jnp.asarray(params.bias) + scale * self._fields(), 0)
         scale = jnp.append(scale, 0)
         weights = tuple(
             jnp.where(bucket.mask, free, 0) + scale[bucket.rows][..., None] * pairs[bucket.pairs]
@@ -161,10 +162,14 @@ class Linear(Ansatz):
         )
         return _Logits(bias, weights, scale)
 
-    def _fields(self, terms: Sequence[Terms]) -> Float[Array, " n"]:
+    def _kernel(self, key: Key) -> native.Tables | None:
+        """The kernels' tables, where they serve for this key."""
+        return self.tables if self.tables is not None and self.tables.serves(key) else None
+
+    def _fields(self) -> Float[Array, " n"]:
         """The terms of one spin, by position."""
         fields = jnp.zeros(len(self.order.sites), jnp.result_type(self.params.bias))
-        for single in terms:
+        for single in self.terms:
             if single.order == 1:
                 at = jnp.asarray(self.order.positions)[single.indices[:, 0]]
                 fields = fields.at[at].add(jnp.asarray(single.coefficients, fields.dtype))
