@@ -13,7 +13,7 @@ import numpy as np
 
 import lehr
 from lehr.reproduce.follow import Followed, follow
-from lehr.reproduce.paper_b import DEFAULT, VARIANTS, changes_of
+from lehr.reproduce.collapse import DEFAULT, VARIANTS, changes_of
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ ROOMS = [
     "reproduce/figure",
     "reproduce/statistics",
     "reproduce/follow",
-    "reproduce/paper_b",
+    "reproduce/collapse",
     "reproduce/__init__",  # gathers the figures
     "cli",
     "__init__",

@@ -15,7 +15,7 @@ from lehr.plot import plot_variants
 from lehr.reproduce import FIGURES, find_figure
 from lehr.reproduce.figure import SCALES, make
 from lehr.reproduce.follow import Followed, follow
-from lehr.reproduce.paper_b import (
+from lehr.reproduce.collapse import (
     DEFAULT,
     PAPER,
     PAPER_IN_FULL,

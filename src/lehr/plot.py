@@ -144,7 +144,7 @@ def plot_comparison(comparison: Comparison, axes: Axes | None = None) -> Axes:
 def plot_variants(data: xr.Dataset, families: Mapping[str, str], title: str) -> Figure:
     """Ground states found and worst deviation from the exact free energy, a row for each variant.
 
-    `data` has dimensions variant and seed (`lehr.reproduce.paper_b`): small symbols are seeds, large ones means with
+    `data` has dimensions variant and seed (`lehr.reproduce.collapse`): small symbols are seeds, large ones means with
     intervals of 95 %. `families` names the group of each variant, at most three in all, with their own symbols.
     """
     names = data["variant"].values.tolist()
