@@ -12,8 +12,8 @@ import argparse
 import numpy as np
 
 import lehr
-from lehr.reproduce.follow import Followed, follow
 from lehr.reproduce.collapse import DEFAULT, VARIANTS, changes_of
+from lehr.reproduce.follow import Followed, follow
 
 
 def main() -> None:

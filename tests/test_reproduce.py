@@ -13,8 +13,6 @@ from lehr.metrics import bootstrap, wilson
 from lehr.plan import chosen_settings
 from lehr.plot import plot_variants
 from lehr.reproduce import FIGURES, find_figure
-from lehr.reproduce.figure import SCALES, make
-from lehr.reproduce.follow import Followed, follow
 from lehr.reproduce.collapse import (
     DEFAULT,
     PAPER,
@@ -25,6 +23,8 @@ from lehr.reproduce.collapse import (
     options_of,
     summarise_collapse,
 )
+from lehr.reproduce.figure import SCALES, make
+from lehr.reproduce.follow import Followed, follow
 from lehr.reproduce.statistics import over_seeds
 from lehr.solve import DivergenceError
 from test_cli import assert_refused, call  # noqa: F401 - a fixture

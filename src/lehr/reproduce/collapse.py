@@ -1,5 +1,6 @@
-"""Seeds and mode collapse on the Newman-Moore model (paper B): does an anneal follow the exact free energy, and does it find all ground states?
+"""Seeds and mode collapse on the Newman-Moore model: paper B counted, and what cures it.
 
+Does an anneal follow the exact free energy, and does it find all ground states?
 What a network hears as constraints is an elimination over GF(2), and the ground states of this model solve linear
 equations over GF(2): the untrained network must be read beside every other one.
 """
