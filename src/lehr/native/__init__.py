@@ -18,7 +18,8 @@ _FOLDER = Path(__file__).parent
 _LIBRARY = _FOLDER / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
 _SOURCES = sorted(path for path in _FOLDER.iterdir() if path.suffix in (".cpp", ".h", ".inc"))
 _LEVELS = ("portable", "AVX2", "AVX-512")
-_TARGETS = ("lehr_linear_draw_f32", "lehr_linear_draw_f64", "lehr_linear_gradient_f32", "lehr_linear_gradient_f64")
+_KERNELS = ("linear_draw", "linear_gradient", "recurrent_forward", "recurrent_backward", "recurrent_flips")
+_TARGETS = [f"lehr_{kernel}_f{bits}" for kernel in _KERNELS for bits in (32, 64)]
 
 
 class Status(NamedTuple):
