@@ -45,7 +45,7 @@ def plot_surfaces(rows: Mapping[str, Sequence[tuple[str, xr.Dataset]]], num_spin
         for column, (label, plane) in enumerate(planes):
             axes = figure.add_subplot(len(rows), columns, line * columns + column + 1, projection="3d")
             _surface(axes, plane, num_spins)
-            axes.set_title(f"{name}\n{label}", fontsize="small")
+            axes.set_title(f"{name}\n{label}", fontsize="small", y=0.96)
     figure.suptitle(title)
     return figure
 
@@ -59,7 +59,7 @@ def _surface(axes, plane: xr.Dataset, num_spins: int) -> None:
         one.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize="small")
     axes.view_init(elev=32, azim=-55)
-    axes.set_box_aspect((1, 1, 0.75), zoom=0.85)
+    axes.set_box_aspect((1, 1, 0.8), zoom=0.95)
 
 
 def plot_plane(plane: xr.Dataset, num_spins: int, title: str = "") -> Figure:

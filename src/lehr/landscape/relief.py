@@ -5,8 +5,8 @@ import xarray as xr
 from jaxtyping import Float
 
 _NUMBERS = (
-    "range", "ruggedness", "structure", "noise_share", "noise_variance_share", "below", "rank", "low_area", "plateau",
-    "basin",
+    "unknown", "range", "ruggedness", "structure", "noise_share", "noise_variance_share", "below", "rank", "low_area",
+    "plateau", "basin",
 )  # fmt: skip
 # Local values that spread by less than this share of the plane's range are one value.
 _ALIKE = 1e-6
@@ -25,7 +25,7 @@ def rescaled(loss: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
     >>> rescaled(np.array([[2.0, 3.0], [6.0, 4.0]])).tolist()
     [[-1.0, -0.5], [1.0, 0.0]]
     """
-    low, high = loss.min(), loss.max()
+    low, high = np.nanmin(loss), np.nanmax(loss)
     return 2 * (loss - low) / (high - low) - 1 if high > low else np.zeros_like(loss)
 
 
@@ -50,7 +50,8 @@ def shape(plane: xr.Dataset) -> xr.Dataset:
     `basin`: the mean distance from the centre, in the units of alpha, at which the loss on its way outwards first
     exceeds the mean of the centre's loss and the plane's median, and the centre's loss by 5 % of the range; 0 where
     the centre lies above the median, and the end of the plane on rays without such an edge.
-    All are NaN where the loss is not known everywhere.
+    `unknown`: share of the points whose loss is not finite, because the network overflows there: they are in no other
+    number, and are the edge of the basin. All others are NaN where the centre is not known.
 
     >>> x = np.linspace(-1, 1, 41)
     >>> bowl = xr.Dataset({"loss": (("alpha", "beta"), x[:, None] ** 2 + x**2)}, coords={"alpha": x, "beta": x})
@@ -60,30 +61,35 @@ def shape(plane: xr.Dataset) -> xr.Dataset:
     """
     loss, error = (plane[name].transpose("alpha", "beta").values for name in ("loss", "error"))
     centre, centre_error = float(plane["centre"]), float(plane["centre_error"])
-    if not np.isfinite(loss).all():
-        return xr.Dataset(dict.fromkeys(_NUMBERS, np.nan))
-    span = float(loss.max() - loss.min())
-    second = np.concatenate([(loss[2:] - 2 * loss[1:-1] + loss[:-2]).ravel(), np.diff(loss, n=2, axis=1).ravel()])
-    rough, noise = float((second**2).mean()), float(np.nan_to_num(error**2).mean())
+    known = np.isfinite(loss)
+    if not known.any() or not np.isfinite(centre):
+        return xr.Dataset({**dict.fromkeys(_NUMBERS, np.nan), "unknown": 1.0})
+    loss, error = np.where(known, loss, np.nan), np.where(known, error, np.nan)
+    low, high = np.nanmin(loss), np.nanmax(loss)
+    span = float(high - low)
+    second = np.concatenate([np.diff(loss, n=2, axis=0).ravel(), np.diff(loss, n=2, axis=1).ravel()])
+    rough = float((second**2)[np.isfinite(second)].mean()) if np.isfinite(second).any() else 0.0
+    noise = float(np.nan_to_num(error**2)[known].mean())
     sampled = noise > 0
     spread = np.sqrt(error**2 + centre_error**2)
     values = {
+        "unknown": float((~known).mean()),
         "range": span,
         "ruggedness": np.sqrt(rough) / span if span else 0.0,
         "structure": np.sqrt(max(rough - 6 * noise, 0.0)) / span if span else 0.0,
         "noise_share": 6 * noise / rough if sampled and rough else np.nan,
-        "noise_variance_share": noise / float(loss.var()) if sampled and span else np.nan,
-        "below": float((loss < centre - _CLEARLY * spread - _MATTERS * span).mean()),
-        "rank": float((loss < centre).mean()),
-        "low_area": float((loss <= loss.min() + span / 10).mean()),
-        "plateau": float((error <= _ALIKE * span).mean()) if sampled else np.nan,
+        "noise_variance_share": noise / float(loss[known].var()) if sampled and span else np.nan,
+        "below": float((loss < centre - _CLEARLY * spread - _MATTERS * span)[known].mean()),
+        "rank": float((loss < centre)[known].mean()),
+        "low_area": float((loss <= low + span / 10)[known].mean()),
+        "plateau": float((error <= _ALIKE * span)[known].mean()) if sampled else np.nan,
         "basin": _basin(plane, loss, centre),
     }
     return xr.Dataset({name: values[name] for name in _NUMBERS})
 
 
 def _basin(plane: xr.Dataset, loss: np.ndarray, centre: float) -> float:
-    median, span = float(np.median(loss)), float(loss.max() - loss.min())
+    median, span = float(np.nanmedian(loss)), float(np.nanmax(loss) - np.nanmin(loss))
     if centre > median + _MATTERS * span:
         return 0.0
     # Where most of the plane is the bottom of a valley, its edge is where the loss clearly rises.
@@ -97,6 +103,6 @@ def _basin(plane: xr.Dataset, loss: np.ndarray, centre: float) -> float:
         np.abs(axis[None, None] - (radii[None] * turn(angles)[:, None])[..., None]).argmin(-1)
         for axis, turn in ((alpha, np.cos), (beta, np.sin))
     )
-    above = loss[rows, columns] > level
+    above = ~(loss[rows, columns] <= level)
     first = np.where(above.any(axis=1), above.argmax(axis=1), len(radii) - 1)
     return float(radii[first].mean())

@@ -84,12 +84,13 @@ def _number(value: float, form: str) -> str:
 
 def _how(data: xr.Dataset, spec: Spec) -> str:
     size, changes = spec["size"], spec["changes"]
-    changed = "; ".join(
-        f"{preset} with {', '.join(f'{name} = {value}' for name, value in values.items())}"
+    told = {
+        preset: f"{preset} with {', '.join(f'{name} = {value}' for name, value in values.items())}"
         for preset, values in changes.items()
-        if values
-    )
-    trained = f"Not the paper's training but less: {changed}." if changed else "The training is the paper's."
+    }
+    default = f" Lehr's {told.pop('default')}." if "default" in told else ""
+    trained = f"Not the paper's training but less: {'; '.join(told.values())}." if told else "Training as in the paper."
+    trained += default
     return f"""Newman-Moore, L = {size}; seeds 0 to {spec["num_seeds"] - 1} of network, training and directions, fixed
 in advance. {trained} A plane has {spec["grid"]} x {spec["grid"]} points with alpha and beta from -{spec["extent"]:g} to
 {spec["extent"]:g} (the paper does not say its range), and {spec["num_samples"]} fresh samples at each point.
@@ -104,7 +105,14 @@ exceeds the middle between the centre and the plane's median, 0 where the centre
 area*: share of points in the lowest tenth of the range; *plateau*: share of points where all samples have the same
 local value; *ruggedness*: root mean square second difference relative to the range, *without noise* what is left
 without that of the samples, and *noise share* the noise's share of its square, an estimate (all in
-`lehr.landscape.shape`). Every number and its interval is in the data."""
+`lehr.landscape.shape`). Every number and its interval is in the data.{_unknown(data)}"""
+
+
+def _unknown(data: xr.Dataset) -> str:
+    """Says where networks have overflowed."""
+    shares = {name: float(data["unknown"].sel(variant=name).mean()) for name in data["variant"].values.tolist()}
+    told = [f"{share:.0%} of the points of *{name}*" for name, share in shares.items() if share > 0]
+    return f" Unknown, because the network overflows there: {', '.join(told)}." if told else ""
 
 
 def _zoom(data: xr.Dataset) -> float:
@@ -201,8 +209,10 @@ def _verdict_surfaces(told: _Told) -> list[_Statement]:
         (
             "which is likely a random event",
             _judged(start[0] < start[1], start[1] > 1),
-            "random parameters are small, so p is nearly uniform, which is nearly the best at a high temperature, and "
-            f"any long step away makes it less so: seen in {told.counted(PAPER, 'start', 'is_minimum')}",
+            f"seen in {told.counted(PAPER, 'start', 'is_minimum')}: random parameters lie "
+            f"{told.shown(PAPER, 'start', 'excess', '.0f')} % above the exact free energy, and "
+            f"{told.shown(PAPER, 'start', 'plateau', '.0%')} of the plane are frozen, without the entropy that decides "
+            "at a high temperature",
         ),
         (
             "After the warm-up the minimum is close to the exact free energy",
@@ -236,6 +246,9 @@ def _causes(told: _Told) -> str:
     names = told.data["variant"].values.tolist()
     lines = []
     for variant in names:
+        if not np.isfinite(told.of(variant, "end")["structure"]).any():
+            lines.append(f"* *{variant}*: not measured.")
+            continue
         trained, untrained = (told.of(variant, moment) for moment in ("end", UNTRAINED))
         apart = [
             float(one["structure_low"]) > float(other["structure_high"])
