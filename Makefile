@@ -14,7 +14,7 @@ help:  ## print the targets
 
 install: $(INSTALLED)  ## make the virtual environment with the pinned versions
 
-$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard src/lehr/native/*.cpp src/lehr/native/*.inc)
+$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard $(addprefix src/lehr/native/*.,cpp h inc))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Lehr needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)

@@ -6,15 +6,15 @@ from pathlib import Path
 import jax
 from setuptools import Extension, setup
 
-SOURCES = [f"src/lehr/native/{name}" for name in ("linear.cpp", "linear.inc", "vectors.inc")]
-CHECKSUM = zlib.crc32(b"".join(Path(name).read_bytes() for name in SOURCES))
+SOURCES = sorted(path for path in Path("src/lehr/native").iterdir() if path.suffix in (".cpp", ".h", ".inc"))
+CHECKSUM = zlib.crc32(b"".join(path.read_bytes() for path in SOURCES))
 
 setup(
     ext_modules=[
         Extension(
             "lehr.native._kernels",
-            sources=SOURCES[:1],
-            depends=SOURCES[1:],
+            sources=[str(path) for path in SOURCES if path.suffix == ".cpp"],
+            depends=[str(path) for path in SOURCES if path.suffix != ".cpp"],
             include_dirs=[jax.ffi.include_dir()],
             define_macros=[("LEHR_SOURCES", f"{CHECKSUM}u")],
             extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-Wno-psabi"],

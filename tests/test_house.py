@@ -64,6 +64,8 @@ ROOMS = [
     "ansatz/cells",
     "ansatz/products",
     "ansatz/hearing",
+    "ansatz/scan",
+    "native/recurrent",
     "ansatz/recurrent",
     "ansatz/rnn1d",
     "ansatz/rnn2d",

@@ -240,7 +240,7 @@ def test_flip_log_ratio(name):
 def test_flip_log_ratio_in_blocks_and_chunks(budget, blocks):
     ansatz = make("1d-gru-sites-given")
     states, log_prob = enumerated(ansatz)
-    ratio = recurrent.flip_log_ratio(ansatz, states, budget=budget, blocks=blocks)
+    ratio = recurrent.flip_log_ratio(ansatz, states, with_kernels=False, budget=budget, blocks=blocks)
     np.testing.assert_allclose(ratio, expected_flips(states, log_prob), atol=1e-10)
 
 
@@ -304,7 +304,7 @@ def test_program_does_not_grow_with_the_number_of_spins(build):
         return pull(lp), ansatz.flip_log_ratio(s)
 
     small, large = (count_equations(jax.make_jaxpr(program)(build(n)).jaxpr) for n in (8, 64))
-    assert 100 < small == large
+    assert 50 < small == large
 
 
 # --- construction ----------------------------------------------------------------------------------------------------

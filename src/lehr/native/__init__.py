@@ -16,9 +16,10 @@ import jax
 
 _FOLDER = Path(__file__).parent
 _LIBRARY = _FOLDER / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
-_SOURCES = ("linear.cpp", "linear.inc", "vectors.inc")
+_SOURCES = sorted(path for path in _FOLDER.iterdir() if path.suffix in (".cpp", ".h", ".inc"))
 _LEVELS = ("portable", "AVX2", "AVX-512")
-_TARGETS = ("lehr_linear_draw_f32", "lehr_linear_draw_f64", "lehr_linear_gradient_f32", "lehr_linear_gradient_f64")
+_KERNELS = ("linear_draw", "linear_gradient", "recurrent_forward", "recurrent_backward", "recurrent_flips")
+_TARGETS = [f"lehr_{kernel}_f{bits}" for kernel in _KERNELS for bits in (32, 64)]
 
 
 class Status(NamedTuple):
@@ -56,7 +57,7 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
         library = ctypes.CDLL(str(_LIBRARY))
         library.lehr_sources.restype = ctypes.c_uint32
         # One that was left from other sources might still load, and mean something else by its arguments.
-        if library.lehr_sources() != zlib.crc32(b"".join((_FOLDER / name).read_bytes() for name in _SOURCES)):
+        if library.lehr_sources() != zlib.crc32(b"".join(path.read_bytes() for path in _SOURCES)):
             return None, "built from other sources: install Lehr again"
         for name in _TARGETS:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")

@@ -4,29 +4,15 @@
 // are spread over XLA's threads. Sums over tiles are made in their order, so results do not depend on the threads.
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <cstdint>
-#include <cstring>
-#include <exception>
-#include <limits>
-#include <memory>
-#include <mutex>
-#include <utility>
 #include <vector>
 
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
-
-#if defined(__clang__) || __GNUC__ >= 12
-#define LEHR_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define LEHR_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, IntVec<T>{__VA_ARGS__})
-#endif
+#include "kernels.h"
 
 namespace {
+
+using namespace lehr;
 
 // The structure of a problem in drawing order: the parents of each position, and which of them close a pair term.
 struct Graph {
@@ -50,49 +36,10 @@ template <class T> struct Tile {
   T *spins, *logits, *log_prob, *score, *cost;
 };
 
-#define LEHR_VECTOR_BYTES 16
-namespace portable {
-#include "vectors.inc"
-#include "linear.inc"
-}  // namespace portable
-#undef LEHR_VECTOR_BYTES
+#define LEHR_ROOM "linear.inc"
+#include "levels.inc"
 
 constexpr int kTile = portable::kTile;
-
-#if defined(__x86_64__)
-#define LEHR_HAS_AVX 1
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
-#define LEHR_VECTOR_BYTES 32
-namespace avx2 {
-#include "vectors.inc"
-#include "linear.inc"
-}  // namespace avx2
-#undef LEHR_VECTOR_BYTES
-#if defined(__clang__)
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
-#endif
-#define LEHR_VECTOR_BYTES 64
-namespace avx512 {
-#include "vectors.inc"
-#include "linear.inc"
-}  // namespace avx512
-#undef LEHR_VECTOR_BYTES
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#endif
 
 // Below this, relative to their unit, differences between the advantages are rounding and are not blown up.
 constexpr double kLeastSpread = 1e-5;
@@ -108,25 +55,6 @@ template <class T> struct Kernels {
   decltype(&portable::differentiate_tile<T>) differentiate;
 };
 
-// 0 portable, 1 AVX2, 2 AVX-512: the widest that this machine has, or a narrower one on request.
-std::atomic<int> chosen_level{-1};
-
-int machine_level() {
-#ifdef LEHR_HAS_AVX
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw"))
-    return 2;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
-#endif
-  return 0;
-}
-
-int level() {
-  if (chosen_level < 0) chosen_level = machine_level();
-  return chosen_level;
-}
-
 template <class T> Kernels<T> kernels() {
 #ifdef LEHR_HAS_AVX
   if (level() == 2) return {avx512::draw_tile<T>, avx512::weigh_tile<T>, avx512::differentiate_tile<T>};
@@ -135,102 +63,12 @@ template <class T> Kernels<T> kernels() {
   return {portable::draw_tile<T>, portable::weigh_tile<T>, portable::differentiate_tile<T>};
 }
 
-// Memory that is kept from call to call, since fresh pages cost as much as the arithmetic. A call borrows the smallest
-// piece that is large enough, or makes one, in place of the largest where there are many.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex());
-      auto& pieces = kept();  // by size
-      auto found = pieces.begin();
-      while (found != pieces.end() && found->size() < bytes + kAlign) ++found;
-      if (found == pieces.end() && pieces.size() >= kMostKept) pieces.pop_back();
-      else if (found != pieces.end()) {
-        memory_ = std::move(*found);
-        pieces.erase(found);
-      }
-    }
-    if (memory_.empty()) memory_ = std::vector<char>(bytes + kAlign);
-    next_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory_.data()) + kAlign - 1) / kAlign * kAlign);
-  }
-  ~Scratch() {
-    const std::lock_guard<std::mutex> lock(mutex());
-    auto& pieces = kept();
-    if (pieces.size() >= kMostKept) return;
-    auto place = pieces.begin();
-    while (place != pieces.end() && place->size() < memory_.size()) ++place;
-    pieces.insert(place, std::move(memory_));
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  template <class T> T* take(size_t count) {
-    T* piece = reinterpret_cast<T*>(next_);
-    next_ += bytes_of<T>(count);
-    return piece;
-  }
-  template <class T> static size_t bytes_of(size_t count) { return (count * sizeof(T) + kAlign - 1) / kAlign * kAlign; }
-
- private:
-  static constexpr size_t kAlign = 64, kMostKept = 8;
-  // Never destroyed: XLA's threads may outlive everything else.
-  static std::mutex& mutex() {
-    static auto& one = *new std::mutex;
-    return one;
-  }
-  static std::vector<std::vector<char>>& kept() {
-    static auto& pieces = *[] {
-      auto* all = new std::vector<std::vector<char>>;
-      all->reserve(kMostKept);
-      return all;
-    }();
-    return pieces;
-  }
-  std::vector<char> memory_;
-  char* next_;
-};
-
 template <class T> size_t tile_bytes(int64_t n) { return 5 * Scratch::bytes_of<T>((n + 1) * kTile); }
 
 template <class T> Tile<T> take_tile(Scratch& scratch, int64_t n) {
   const auto rows = [&] { return scratch.take<T>((n + 1) * kTile); };
   T *spins = rows(), *logits = rows(), *log_prob = rows(), *score = rows(), *cost = rows();
   return {spins, logits, log_prob, score, cost};
-}
-
-// Calls `work(0) ... work(count - 1)` on the threads of the pool and on this one, and returns when all are done. This
-// thread never waits for work that nobody has begun, so a pool that is busy delays nothing.
-template <class Work> void spread(ffi::ThreadPool& pool, int64_t count, const Work& work) {
-  struct Shared {
-    std::atomic<int64_t> next{0};
-    std::mutex mutex;
-    std::condition_variable finished;
-    std::exception_ptr failed;
-    int64_t done = 0;
-  };
-  const auto shared = std::make_shared<Shared>();
-  auto take = [shared, count, &work] {
-    int64_t mine = 0;
-    for (int64_t i; (i = shared->next++) < count; ++mine) {
-      try {
-        work(i);
-      } catch (...) {  // no memory: for the caller, once nobody is at work any more
-        const std::lock_guard<std::mutex> lock(shared->mutex);
-        shared->failed = std::current_exception();
-      }
-    }
-    if (mine) {
-      const std::lock_guard<std::mutex> lock(shared->mutex);
-      if ((shared->done += mine) == count) shared->finished.notify_one();
-    }
-  };
-  const int64_t helpers = std::min<int64_t>(pool.num_threads(), count) - 1;
-  for (int64_t i = 0; i < helpers; ++i) pool.Schedule(decltype(take)(take));
-  take();
-  std::unique_lock<std::mutex> lock(shared->mutex);
-  shared->finished.wait(lock, [&] { return shared->done == count; });
-  if (shared->failed) std::rethrow_exception(shared->failed);
 }
 
 // Where the data of network `number` start: an argument has the leading axes of the batch, or ones in their place.
@@ -486,15 +324,3 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lehr_linear_draw_f32, Draw<ffi::F32>, bind_draw<ff
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lehr_linear_draw_f64, Draw<ffi::F64>, bind_draw<ffi::F64>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lehr_linear_gradient_f32, Gradient<ffi::F32>, bind_gradient<ffi::F32>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lehr_linear_gradient_f64, Gradient<ffi::F64>, bind_gradient<ffi::F64>());
-
-extern "C" {
-
-// The instruction set in use: 0 portable, 1 AVX2, 2 AVX-512.
-int lehr_level() { return level(); }
-
-// A checksum of the sources, by which a library is told from one that was left from others.
-uint32_t lehr_sources() { return LEHR_SOURCES; }
-
-// Use at most this one, for tests and measurements.
-void lehr_limit_level(int most) { chosen_level = std::min(machine_level(), most); }
-}
