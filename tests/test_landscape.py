@@ -212,8 +212,8 @@ def test_curvature_of_a_recurrent_network():
         step = 1e-5 * np.eye(row.size)
         hessian = np.stack([np.asarray(gradient(row + d) - gradient(row - d)) for d in step]) / 2e-5
     eigenvalues = np.linalg.eigvalsh((hessian + hessian.T) / 2)
-    np.testing.assert_allclose(found.largest, eigenvalues[-3:], rtol=1e-6)
-    np.testing.assert_allclose(found.smallest, eigenvalues[:3], atol=1e-6)
+    np.testing.assert_allclose(found.largest, eigenvalues[-3:], rtol=1e-5)
+    np.testing.assert_allclose(found.smallest, eigenvalues[:3], atol=1e-5)
     assert found.gradient_norm == pytest.approx(np.linalg.norm(slope), rel=1e-6)
     assert eigenvalues[0] < 0 < eigenvalues[-1]
 

@@ -17,6 +17,9 @@ from lehr.landscape.snapshot import Snapshot
 from lehr.problem.base import Problem
 from lehr.schedule import Controls
 
+# Distance in the space of the parameters over which gradients are compared: long beside rounding, short beside bends.
+_STEP = 1e-4
+
 
 class Curvature(NamedTuple):
     """The largest and the smallest eigenvalues of the Hessian, each in rising order, and the norm of the gradient, in
@@ -30,8 +33,10 @@ class Curvature(NamedTuple):
 def hessian_eigenvalues(snapshot: Snapshot, number: int = 3, *, tolerance: float = 1e-3, seed: int = 0) -> Curvature:
     """The `number` largest and as many smallest eigenvalues of the Hessian of the exact loss in the parameters.
 
-    In float64, from products of the Hessian with vectors; each costs some sums over all states. `tolerance` is
-    relative to the largest eigenvalue, `seed` that of the first vector.
+    In float64, from products of the Hessian with vectors, which are central differences of exact gradients over a
+    distance of 1e-4: networks have backward passes of their own, which cannot be differentiated again. Eigenvalues
+    below about 1e-7 of the largest are not resolved. `tolerance` is that of the iteration, relative to an eigenvalue;
+    `seed` that of the first vector.
 
     Returns: `Curvature`. Errors: `InputError` for more than 16 spins, or more eigenvalues than the parameters have.
 
@@ -54,10 +59,15 @@ def hessian_eigenvalues(snapshot: Snapshot, number: int = 3, *, tolerance: float
         )
     with jax.enable_x64(True):
         problem, ansatz, controls = doubled((snapshot.problem.bare(), snapshot.ansatz, snapshot.controls))
-        norm = float(np.linalg.norm(_gradient(problem, ansatz, controls)))
+        row = ravel_pytree(ansatz.params)[0]
+
+        def gradient(row: Array) -> np.ndarray:
+            return np.asarray(_gradient(problem, ansatz, controls, row))
 
         def product(vector: np.ndarray) -> np.ndarray:
-            return np.asarray(_product(problem, ansatz, controls, jnp.asarray(np.ravel(vector), np.float64)))
+            length = float(np.linalg.norm(vector)) or 1.0
+            step = jnp.asarray(_STEP / length * np.ravel(vector), np.float64)
+            return (gradient(row + step) - gradient(row - step)) * (length / (2 * _STEP))
 
         operators: Any = scipy.sparse.linalg
         ends = operators.eigsh(
@@ -65,27 +75,15 @@ def hessian_eigenvalues(snapshot: Snapshot, number: int = 3, *, tolerance: float
             k=2 * number, which="BE", v0=np.random.default_rng(seed).normal(size=size), tol=tolerance,
             ncv=min(size, 6 * number + 8), return_eigenvectors=False,
         )  # fmt: skip
+        norm = float(np.linalg.norm(gradient(row)))
     ends = np.sort(ends)
     return Curvature(ends[number:], ends[:number], norm)
 
 
 @eqx.filter_jit
-def _gradient(problem: Problem, ansatz: Ansatz, controls: Controls) -> Float[Array, " parameters"]:
-    loss, params = _of_row(problem, ansatz, controls)
-    return jax.grad(loss)(params)
-
-
-@eqx.filter_jit
-def _product(
-    problem: Problem, ansatz: Ansatz, controls: Controls, vector: Float[Array, " parameters"]
+def _gradient(
+    problem: Problem, ansatz: Ansatz, controls: Controls, row: Float[Array, " parameters"]
 ) -> Float[Array, " parameters"]:
-    loss, params = _of_row(problem, ansatz, controls)
-    # Backwards twice: networks have a backward pass of their own, and none forward.
-    return jax.grad(lambda row: jax.grad(loss)(row) @ vector)(params)
-
-
-def _of_row(problem: Problem, ansatz: Ansatz, controls: Controls):
-    """The exact loss as a function of all parameters in one row, and this row."""
     informed, _ = informed_at(controls, problem, ansatz)
-    row, restored = ravel_pytree(informed.params)
-    return lambda row: exact_loss(problem, with_params(informed, restored(row)), controls), row
+    restored = ravel_pytree(informed.params)[1]
+    return jax.grad(lambda row: exact_loss(problem, with_params(informed, restored(row)), controls))(row)

@@ -16,7 +16,7 @@ from lehr.schedule import Controls
 
 # All states of more spins than this take minutes for each point of a plane.
 MOST_SPINS = 16
-# States that are evaluated together: second derivatives keep their whole forward pass.
+# States that are evaluated together: a gradient keeps their whole forward pass.
 _TOGETHER = 1024
 
 
@@ -36,7 +36,7 @@ def sampled_loss(
 
 
 def exact_loss(problem: Problem, ansatz: Ansatz, controls: Controls) -> Float[Array, ""]:
-    """The loss that samples estimate, by enumeration; twice differentiable in the parameters.
+    """The loss that samples estimate, by enumeration; differentiable in the parameters.
 
     In the units of H, without the problem's offset; `ansatz` as in `sampled_loss`. Errors: `InputError` for more than
     16 spins.
