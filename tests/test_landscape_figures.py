@@ -107,7 +107,7 @@ def test_nothing_is_concluded_from_nothing():
 
 def test_a_measurement():
     """One task: its planes are those of `lehr.landscape`, the last of the untrained network at the end's controls."""
-    cheap = {"ansatz": "linear", "num_steps": 20, "learning_rate": 0.01, "dtype": "float32"}
+    cheap = {"ansatz": "linear", "num_steps": 20, "learning_rate": 0.01}
     spec = {**SURFACES.scales["smoke"], "changes": {"b-vca": cheap}, "size": 3, "grid": 3}
     found = measure_landscapes(spec, PAPER, 1)
     options = {"grid": 3, "seed": 1, "num_samples": 10}

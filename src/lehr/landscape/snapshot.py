@@ -125,9 +125,9 @@ def snapshots(
         changes["optimiser"], optimiser = optimiser, None
     settings = chosen_settings(problem, preset, ansatz, changes)
     plan, engine = _networks([problem], settings, {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser})
-    steps = [_step_of(moment, engine.annealing.schedule) for moment in at]
     taken: dict[int, Snapshot] = {}
     with precision(plan.settings):
+        steps = [_step_of(moment, engine.annealing.schedule) for moment in at]
         moving, step = engine.start(), 0
         for wanted in sorted(set(steps)):
             while step < wanted:
