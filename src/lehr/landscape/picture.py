@@ -40,12 +40,12 @@ def plot_maps(rows: Mapping[str, Sequence[tuple[str, xr.Dataset]]], title: str =
 def plot_surfaces(rows: Mapping[str, Sequence[tuple[str, xr.Dataset]]], num_spins: int, title: str = "") -> Figure:
     """Rows of surfaces of the loss per spin, each with its own scale: name of the row -> (title, plane) of each."""
     columns = max(len(planes) for planes in rows.values())
-    figure = plt.figure(figsize=(3.3 * columns, 3.2 * len(rows) + 0.3), layout="constrained")
+    figure = plt.figure(figsize=(3.1 * columns, 3.3 * len(rows) + 0.3), layout="constrained")
     for line, (name, planes) in enumerate(rows.items()):
         for column, (label, plane) in enumerate(planes):
             axes = figure.add_subplot(len(rows), columns, line * columns + column + 1, projection="3d")
             _surface(axes, plane, num_spins)
-            axes.set_title(f"{name}\n{label}", fontsize="small", y=0.96)
+            axes.set_title(f"{name}\n{label}", fontsize="small", y=1.0)
     figure.suptitle(title)
     return figure
 
@@ -59,7 +59,7 @@ def _surface(axes, plane: xr.Dataset, num_spins: int) -> None:
         one.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize="small")
     axes.view_init(elev=32, azim=-55)
-    axes.set_box_aspect((1, 1, 0.8), zoom=0.95)
+    axes.set_box_aspect((1, 1, 0.8), zoom=0.9)
 
 
 def plot_plane(plane: xr.Dataset, num_spins: int, title: str = "") -> Figure:

@@ -94,8 +94,7 @@ def _how(data: xr.Dataset, spec: Spec) -> str:
     return f"""Newman-Moore, L = {size}; seeds 0 to {spec["num_seeds"] - 1} of network, training and directions, fixed
 in advance. {trained} A plane has {spec["grid"]} x {spec["grid"]} points with alpha and beta from -{spec["extent"]:g} to
 {spec["extent"]:g} (the paper does not say its range), and {spec["num_samples"]} fresh samples at each point.
-Directions are N(0, 1) numbers as they are; *close* scales them to the norm of θ*, the other reading of the paper's
-"vectors of length ||θ*||", which is the middle of the same plane about {_zoom(data):.0f} times enlarged. *Untrained,
+Directions are N(0, 1) numbers as they are{_close(data)}. *Untrained,
 end's* is the network as it starts, at the temperature or field where the anneal ends: whatever shows there is not the
 work of the anneal.
 
@@ -115,9 +114,13 @@ def _unknown(data: xr.Dataset) -> str:
     return f" Unknown, because the network overflows there: {', '.join(told)}." if told else ""
 
 
-def _zoom(data: xr.Dataset) -> float:
-    """How much longer a direction of N(0, 1) numbers is than the parameters, on average."""
-    return float(np.sqrt(data["num_parameters"].mean()) / data["norm"].mean())
+def _close(data: xr.Dataset) -> str:
+    """Says what the planes with shorter directions are, where there are some."""
+    if not any("close" in name for name in data["variant"].values.tolist()):
+        return ""
+    longer = float(np.sqrt(data["num_parameters"].mean()) / data["norm"].mean())
+    return f"""; *close* scales them to the norm of θ*, the other reading of the paper's "vectors of length ||θ*||", which is
+the middle of the same plane about {longer:.0f} times enlarged"""
 
 
 def findings_maps(data: xr.Dataset, spec: Spec) -> str:
@@ -207,7 +210,7 @@ def _verdict_surfaces(told: _Told) -> list[_Statement]:
             f"in {told.counted(PAPER, 'start', 'is_minimum')}",
         ),
         (
-            "which is likely a random event",
+            "The minimum before the warm-up is likely a random event",
             _judged(start[0] < start[1], start[1] > 1),
             f"seen in {told.counted(PAPER, 'start', 'is_minimum')}: random parameters lie "
             f"{told.shown(PAPER, 'start', 'excess', '.0f')} % above the exact free energy, and "
