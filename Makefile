@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check format clean
+.PHONY: help install demo test slow bench check format clean
 
 help:  ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -33,6 +33,10 @@ test: $(INSTALLED)  ## run the tests
 
 slow: $(INSTALLED)  ## run the studies that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+bench: $(INSTALLED)  ## measure training steps, with NetKet beside them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/speed.py
 
 check: $(INSTALLED)  ## lint, format, types
 	$(BIN)/ruff check src tests benchmarks

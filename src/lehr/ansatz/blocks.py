@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from lehr._types import ArrayLike
 from lehr.ansatz.dissection import ConditioningSets
@@ -34,14 +34,13 @@ class Bucket(eqx.Module):
     """G depths of C independent blocks each, padded to l spins and p boundary spins.
 
     `rows[G, C, l]` are positions (n where padded) and `boundary[G, C, p]` likewise. A block's local slots are its p
-    boundary spins followed by its l own spins; `mask[G, C, l, p + l]` marks the exact conditioning set of every spin
-    and `pairs[G, C, l, p + l]` numbers the pair term between spin and slot (the number of pairs where there is none).
+    boundary spins followed by its l own spins; `entries[G, C, l, p + l]` numbers spin and slot where the slot is
+    in the spin's exact conditioning set (`ConditioningSets.starts`; the number of all entries where it is not).
     """
 
     rows: Int[ArrayLike, "g c l"]
     boundary: Int[ArrayLike, "g c p"]
-    mask: Bool[ArrayLike, "g c l k"]
-    pairs: Int[ArrayLike, "g c l k"]
+    entries: Int[ArrayLike, "g c l k"]
     closing: tuple[Closing, ...]
 
 
@@ -121,7 +120,8 @@ def _bucket(problem: Problem, sets: ConditioningSets, depths: list[list[_Block]]
     num_boundary = max(1, *(len(b.boundary) for blocks in depths for b in blocks))
     rows = np.full((*shape, num_rows), n, dtype=np.int32)
     boundary = np.full((*shape, num_boundary), n, dtype=np.int32)
-    mask = np.zeros((*shape, num_rows, num_boundary + num_rows), dtype=bool)
+    starts = sets.starts
+    entries = np.full((*shape, num_rows, num_boundary + num_rows), starts[-1], dtype=np.int32)
     where = np.full((n, 3), -1)  # bucket coordinates of each position drawn here
     for g, blocks in enumerate(depths):
         for c, block in enumerate(blocks):
@@ -129,23 +129,18 @@ def _bucket(problem: Problem, sets: ConditioningSets, depths: list[list[_Block]]
             boundary[g, c, : len(block.boundary)] = block.boundary
             slot = _slots(block, num_boundary)
             for r, t in enumerate(block.rows):
-                mask[g, c, r, [slot[p] for p in sets.parents[t].tolist()]] = True
+                entries[g, c, r, [slot[p] for p in sets.parents[t].tolist()]] = np.arange(starts[t], starts[t + 1])
                 where[t] = g, c, r
 
     slots = {(g, c): _slots(block, num_boundary) for g, blocks in enumerate(depths) for c, block in enumerate(blocks)}
     position = np.asarray(sets.order.positions)
-    pairs = np.full(mask.shape, 0, dtype=np.int32)
     closing = []
     for terms in problem.terms:
-        at = np.sort(position[np.asarray(terms.indices)], axis=1)
-        here = [(m, *where[t].tolist()) for m, t in enumerate(at[:, -1]) if where[t, 0] >= 0]
-        if terms.order == 2:
-            pairs[...] = len(at)
-            for m, g, c, r in here:
-                pairs[g, c, r, slots[g, c][at[m, 0]]] = m
-        elif terms.order > 2:
+        if terms.order > 2:
+            at = np.sort(position[np.asarray(terms.indices)], axis=1)
+            here = [(m, *where[t].tolist()) for m, t in enumerate(at[:, -1]) if where[t, 0] >= 0]
             closing.append(_closing(here, at, slots, rows.shape))
-    return Bucket(rows, boundary, mask, pairs, tuple(closing))
+    return Bucket(rows, boundary, entries, tuple(closing))
 
 
 def _slots(block: _Block, num_boundary: int) -> dict[int, int]:

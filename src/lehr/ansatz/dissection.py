@@ -31,6 +31,22 @@ class ConditioningSets:
     parents: list[Int[np.ndarray, " _"]]
     above: Int[np.ndarray, " n"]
 
+    @property
+    def starts(self) -> Int[np.ndarray, " n1"]:
+        """Number the *entries*, every position with each of its parents, one position after the other: entry
+        `starts[t] + k` is that of t and `parents[t][k]`."""
+        return np.cumsum([0, *map(len, self.parents)])
+
+
+def pair_entries(problem: Problem, sets: ConditioningSets) -> Int[np.ndarray, "m 2"]:
+    """The entry of each pair term, and the position at which it closes."""
+    pairs = [np.asarray(terms.indices) for terms in problem.terms if terms.order == 2]
+    indices = pairs[0] if pairs else np.zeros((0, 2), int)
+    parent, child = np.sort(np.asarray(sets.order.positions, np.int64)[indices], axis=1).T
+    n = problem.num_spins
+    keys = np.repeat(np.arange(n), np.diff(sets.starts)) * n + np.concatenate([np.zeros(0, int), *sets.parents])
+    return np.stack([np.searchsorted(keys, child * n + parent), child], axis=1)
+
 
 def neighbours(problem: Problem) -> list[set[int]]:
     """Spins that share a term with each spin."""

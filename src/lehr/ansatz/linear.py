@@ -12,27 +12,29 @@ from jaxtyping import Array, Float, Int
 from lehr._types import ArrayLike, Key, LogProb
 from lehr.ansatz.base import Ansatz, Estimate, SiteOrder, check_interactions
 from lehr.ansatz.blocks import Bucket, block_layout
-from lehr.ansatz.dissection import conditioning_sets, nested_dissection
+from lehr.ansatz.dissection import conditioning_sets, nested_dissection, pair_entries
 from lehr.native import linear as native
 from lehr.problem.base import Problem, Terms
 
 
 class LinearParams(eqx.Module):
-    """Biases b, weights w and coupling scales a, all by position; padded and masked weights stay zero."""
+    """Biases b and coupling scales a by position, and weights w, one for every position and each of its parents (the
+    entries of `ConditioningSets.starts`)."""
 
     bias: Float[ArrayLike, " n"]
-    weights: tuple[Float[ArrayLike, "_ _ _ _"], ...]
+    weights: Float[ArrayLike, " entries"]
     coupling_scale: Float[ArrayLike, " n"]
 
 
 class _Logits(eqx.Module):
     """Everything that makes logits from spins: they are linear in each of its arrays.
 
-    `closing_scale[n + 1]` multiplies the fields of the closing terms of order >= 3.
+    `closing_scale[n + 1]` multiplies the fields of the closing terms of order >= 3. All end with the zero to which
+    padding points.
     """
 
     bias: Float[Array, " n1"]
-    weights: tuple[Float[Array, "_ _ _ _"], ...]
+    weights: Float[Array, " entries1"]
     closing_scale: Float[Array, " n1"]
 
 
@@ -63,6 +65,7 @@ class Linear(Ansatz):
     params: LinearParams
     order: SiteOrder
     buckets: tuple[Bucket, ...]
+    pairs: Int[ArrayLike, "m 2"]  # the entry of each pair term, and where it closes
     terms: tuple[Terms, ...]
     inverse_temperature: Float[ArrayLike, ""]
     tables: native.Tables | None  # of the kernels, where they serve
@@ -71,21 +74,15 @@ class Linear(Ansatz):
         sets = conditioning_sets(problem, nested_dissection(problem) if sites is None else np.asarray(sites))
         self.order = sets.order
         self.buckets = block_layout(problem, sets)
-        self.params = self.fresh_params(jax.random.key(0))
+        self.pairs = pair_entries(problem, sets).astype(np.int32)
+        self.params = _fresh_params(len(self.order.sites), int(sets.starts[-1]))
         self.terms = problem.terms
         self.inverse_temperature = np.ones((), self.params.bias.dtype)
-        self.tables = native.tables(problem, sets, self.buckets)
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of trainable parameters, padding not counted."""
-        return 2 * len(self.order.sites) + int(sum(np.sum(bucket.mask) for bucket in self.buckets))
+        self.tables = native.tables(problem, sets)
 
     def fresh_params(self, key: Key) -> LinearParams:
         """The parameters before training, w = b = 0 and a = 1; they need no randomness."""
-        n, dtype = len(self.order.sites), jnp.result_type(float)
-        weights = tuple(np.zeros(bucket.mask.shape, dtype) for bucket in self.buckets)
-        return LinearParams(np.zeros(n, dtype), weights, np.ones(n, dtype))
+        return _fresh_params(len(self.order.sites), self.params.weights.shape[-1])
 
     def informed(self, problem: Problem, inverse_temperature: Float[Array, ""]) -> "Linear":
         """The ansatz with the coefficients of `problem` and `beta` in its logits.
@@ -115,15 +112,15 @@ class Linear(Ansatz):
         tables = self._kernel(key)
         if tables is None:
             return None
-        params, dtype = self.params, jnp.result_type(self.params.bias)
+        params = self.params
         lowest, energy, log_prob, weights, bias, scale = native.gradient(
             tables,
             key,
             num_samples,
-            weights=jax.tree.map(jnp.asarray, params.weights),
+            weights=jnp.asarray(params.weights),
             bias=jnp.asarray(params.bias),
             scale=jnp.asarray(params.coupling_scale),
-            pairs=next((t.coefficients for t in self.terms if t.order == 2), jnp.zeros(0, dtype)),
+            pairs=self._pair_coefficients(),
             fields=self._fields(),
             inverse_temperature=self.inverse_temperature,
             temperature=temperature,
@@ -145,22 +142,18 @@ class Linear(Ansatz):
         effective, coefficients = self._effective(), self._closing_coefficients()
         logits = _logits(self.buckets, coefficients, effective, drawn)
         ratio = -drawn * logits  # flipping s_i itself: log_sigmoid(-x) - log_sigmoid(x) = -x
-        for bucket, weights in zip(self.buckets, effective.weights, strict=True):
-            ratio = _flip_parents(bucket, weights, coefficients, effective.closing_scale, drawn, logits, ratio)
+        for bucket in self.buckets:
+            ratio = _flip_parents(bucket, coefficients, effective, drawn, logits, ratio)
         return ratio[:-1].T[:, self.order.positions]
 
     def _effective(self) -> "_Logits":
         """The weights of the logits, with the pair couplings and fields absorbed."""
         params, dtype = self.params, jnp.result_type(self.params.bias)
         scale = -2 * jnp.asarray(self.inverse_temperature, dtype) * params.coupling_scale
-        pairs = next((_padded(terms, dtype) for terms in self.terms if terms.order == 2), jnp.zeros(1, dtype))
         bias = jnp.append(jnp.asarray(params.bias) + scale * self._fields(), 0)
-        scale = jnp.append(scale, 0)
-        weights = tuple(
-            jnp.where(bucket.mask, free, 0) + scale[bucket.rows][..., None] * pairs[bucket.pairs]
-            for bucket, free in zip(self.buckets, params.weights, strict=True)
-        )
-        return _Logits(bias, weights, scale)
+        entries, closes = jnp.asarray(self.pairs).T
+        weights = jnp.append(jnp.asarray(params.weights), 0).at[entries].add(scale[closes] * self._pair_coefficients())
+        return _Logits(bias, weights, jnp.append(scale, 0))
 
     def _kernel(self, key: Key) -> native.Tables | None:
         """The kernels' tables, where they serve for this key."""
@@ -175,9 +168,18 @@ class Linear(Ansatz):
                 fields = fields.at[at].add(jnp.asarray(single.coefficients, fields.dtype))
         return fields
 
+    def _pair_coefficients(self) -> Float[Array, " m"]:
+        found = next((terms.coefficients for terms in self.terms if terms.order == 2), np.zeros(0))
+        return jnp.asarray(found, jnp.result_type(self.params.bias))
+
     def _closing_coefficients(self) -> tuple[Float[Array, " _"], ...]:
         """Coefficients of the terms of order three and more, by order."""
         return tuple(_padded(terms, jnp.result_type(self.params.bias)) for terms in self.terms if terms.order > 2)
+
+
+def _fresh_params(num_spins: int, num_entries: int) -> LinearParams:
+    dtype = jnp.result_type(float)
+    return LinearParams(np.zeros(num_spins, dtype), np.zeros(num_entries, dtype), np.ones(num_spins, dtype))
 
 
 def _padded(terms: Terms, dtype) -> Float[Array, " m1"]:
@@ -203,18 +205,17 @@ def _closing_values(closing, coefficients, closing_scale, rows, local):
     return value
 
 
-def _flat(bucket: Bucket, weights):
+def _flat(bucket: Bucket) -> Bucket:
     """The blocks of all depths side by side, for work that needs no order."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), (bucket, weights))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), bucket)
 
 
 def _logits(buckets, coefficients, logits: _Logits, drawn: Float[Array, "n1 m"]) -> Float[Array, "n1 m"]:
     """Logits of all spins given all spins."""
     total = jnp.broadcast_to(logits.bias[:, None], drawn.shape)
-    for bucket, weights in zip(buckets, logits.weights, strict=True):
-        bucket, weights = _flat(bucket, weights)
+    for bucket in map(_flat, buckets):
         local = drawn[jnp.concatenate([bucket.boundary, bucket.rows], axis=1)]
-        block = jnp.matmul(weights, local, precision=jax.lax.Precision.HIGHEST)
+        block = jnp.matmul(logits.weights[bucket.entries], local, precision=jax.lax.Precision.HIGHEST)
         for closing, coefficient in zip(bucket.closing, coefficients, strict=True):
             block = block + _closing_values(closing, coefficient, logits.closing_scale, bucket.rows, local).sum(2)
         total = total.at[bucket.rows].add(block)
@@ -233,9 +234,9 @@ def _drawn(
     noise = jax.random.logistic(key, (len(logits.bias), num_samples), logits.bias.dtype)
     drawn = jnp.zeros_like(noise)
     found = jnp.zeros_like(noise)
-    for bucket, weights in zip(buckets, logits.weights, strict=True):
+    for bucket in buckets:
         step = partial(_draw_depth, coefficients, logits, noise)
-        (drawn, found), _ = jax.lax.scan(step, (drawn, found), (bucket, weights))
+        (drawn, found), _ = jax.lax.scan(step, (drawn, found), (bucket, logits.weights[bucket.entries]))
     return drawn, found
 
 
@@ -287,9 +288,10 @@ _draw = jax.custom_vjp(_drawn, nondiff_argnums=(0,))
 _draw.defvjp(_draw_forward, _draw_backward)
 
 
-def _flip_parents(bucket, weights, coefficients, closing_scale, drawn, logits, ratio):
+def _flip_parents(bucket, coefficients, effective: _Logits, drawn, logits, ratio):
     """Add what flipping each parent changes in the conditionals of the spins of a bucket."""
-    bucket, weights = _flat(bucket, weights)
+    bucket = _flat(bucket)
+    weights = effective.weights[bucket.entries]
     slots = jnp.concatenate([bucket.boundary, bucket.rows], axis=1)
     local = drawn[slots]
     block = jnp.arange(local.shape[0])[:, None]
@@ -300,7 +302,7 @@ def _flip_parents(bucket, weights, coefficients, closing_scale, drawn, logits, r
         spin, logit = drawn[take(bucket.rows)], logits[take(bucket.rows)]
         change = -2 * take(weights)[..., None] * local
         for closing, coefficient in zip(row.closing, coefficients, strict=True):
-            value = -2 * _closing_values(closing, coefficient, closing_scale, row.rows, local)[:, 0]
+            value = -2 * _closing_values(closing, coefficient, effective.closing_scale, row.rows, local)[:, 0]
             for k in range(closing.others.shape[-1]):
                 change = change.at[block, closing.others[:, 0, :, k]].add(value)
         flipped = jax.nn.log_sigmoid(spin[:, None] * (logit[:, None] + change))

@@ -31,7 +31,7 @@ class Status(NamedTuple):
     @property
     def description(self) -> str:
         """One line for a reader."""
-        return f"linear ansatz in C++ ({self.reason}), the others by XLA" if self.active else self.reason
+        return f"in C++ ({self.reason}), for every ansatz" if self.active else self.reason
 
 
 def status() -> Status:

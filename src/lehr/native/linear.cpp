@@ -17,7 +17,7 @@ using namespace lehr;
 // The structure of a problem in drawing order: the parents of each position, and which of them close a pair term.
 struct Graph {
   int64_t num_spins;
-  const int32_t *sites, *ends, *parents_from, *parents, *slots, *pairs_from, *pair_entries, *pair_terms;
+  const int32_t *sites, *ends, *parents_from, *parents, *pairs_from, *pair_entries, *pair_terms;
 };
 
 template <class T> struct Drawing {
@@ -92,12 +92,12 @@ template <class Buffer> auto* of_network(Buffer& buffer, size_t own_rank, ffi::S
 using Table = ffi::Buffer<ffi::S32>;
 
 struct GraphBuffers {
-  Table &sites, &ends, &parents_from, &parents, &slots, &pairs_from, &pair_entries, &pair_terms;
+  Table &sites, &ends, &parents_from, &parents, &pairs_from, &pair_entries, &pair_terms;
 
   Graph of(ffi::Span<const int64_t> batch, int64_t number) const {
     const auto at = [&](Table& table) { return of_network(table, 1, batch, number); };
     return {sites.dimensions().back(), at(sites), at(ends),       at(parents_from), at(parents),
-            at(slots),                 at(pairs_from), at(pair_entries), at(pair_terms)};
+            at(pairs_from),            at(pair_entries), at(pair_terms)};
   }
 };
 
@@ -110,30 +110,21 @@ int64_t size_of(ffi::Span<const int64_t> batch) {
 // Spins and logits [n + 1, samples], by position, of one network for each index of the batch; the last row is zero.
 template <ffi::DataType kType>
 ffi::Error Draw(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer<kType> weights, ffi::Buffer<kType> bias,
-                Table sites, Table ends, Table parents_from, Table parents, Table slots, Table pairs_from,
+                Table sites, Table ends, Table parents_from, Table parents, Table pairs_from,
                 Table pair_entries, Table pair_terms, ffi::ResultBuffer<kType> spins, ffi::ResultBuffer<kType> logits) {
   using T = ffi::NativeType<kType>;
-  const GraphBuffers graphs{sites, ends, parents_from, parents, slots, pairs_from, pair_entries, pair_terms};
+  const GraphBuffers graphs{sites, ends, parents_from, parents, pairs_from, pair_entries, pair_terms};
   const auto shape = spins->dimensions();
   const auto batch = shape.first(shape.size() - 2);
   const int64_t num_samples = shape.back(), n = sites.dimensions().back(), networks = size_of(batch);
-  const int64_t tiles = (num_samples + kTile - 1) / kTile, entries = parents.dimensions().back();
+  const int64_t tiles = (num_samples + kTile - 1) / kTile;
   const Kernels<T> kernel = kernels<T>();
-  const size_t gathered_bytes = Scratch::bytes_of<T>(entries);
-  Scratch shared(networks * gathered_bytes);
-  std::vector<T*> gathered(networks);
-  for (T*& one : gathered) one = shared.take<T>(entries);
-  spread(pool, networks, [&](int64_t r) {
-    const Graph graph = graphs.of(batch, r);
-    const T* from = of_network(weights, 1, batch, r);
-    for (int64_t e = 0; e < entries; ++e) gathered[r][e] = from[graph.slots[e]];
-  });
   spread(pool, networks * tiles, [&](int64_t i) {
     const int64_t r = i / tiles, first = i % tiles * kTile, real = std::min<int64_t>(kTile, num_samples - first);
     const Graph graph = graphs.of(batch, r);
     Scratch own(tile_bytes<T>(n));
     const Tile<T> tile = take_tile<T>(own, n);
-    kernel.draw(graph, {gathered[r], of_network(bias, 1, batch, r), of_network(key, 1, batch, r), num_samples}, first,
+    kernel.draw(graph, {of_network(weights, 1, batch, r), of_network(bias, 1, batch, r), of_network(key, 1, batch, r), num_samples}, first,
                 tile);
     for (int64_t t = 0; t <= n; ++t) {
       const int64_t to = (r * (n + 1) + t) * num_samples + first;
@@ -172,16 +163,15 @@ template <ffi::DataType kType>
 ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer<kType> weights,
                     ffi::Buffer<kType> bias, ffi::Buffer<kType> scale, ffi::Buffer<kType> pairs,
                     ffi::Buffer<kType> fields, ffi::Buffer<kType> scalars, Table sites, Table ends, Table parents_from,
-                    Table parents, Table slots, Table pairs_from, Table pair_entries, Table pair_terms, bool normalise,
+                    Table parents, Table pairs_from, Table pair_entries, Table pair_terms, bool normalise,
                     ffi::ResultBuffer<kType> lowest, ffi::ResultBuffer<kType> energy,
                     ffi::ResultBuffer<kType> log_prob, ffi::ResultBuffer<kType> weights_gradient,
                     ffi::ResultBuffer<kType> bias_gradient, ffi::ResultBuffer<kType> scale_gradient) {
   using T = ffi::NativeType<kType>;
-  const GraphBuffers graphs{sites, ends, parents_from, parents, slots, pairs_from, pair_entries, pair_terms};
+  const GraphBuffers graphs{sites, ends, parents_from, parents, pairs_from, pair_entries, pair_terms};
   const auto shape = energy->dimensions();
   const auto batch = shape.first(shape.size() - 1);
   const int64_t num_samples = shape.back(), n = sites.dimensions().back(), networks = size_of(batch);
-  const int64_t num_weights = weights.dimensions().back();
   const int64_t num_tiles = (num_samples + kTile - 1) / kTile, entries = parents.dimensions().back();
   const Kernels<T> kernel = kernels<T>();
   const int64_t num_groups = std::min(num_tiles, kMostGroups);
@@ -195,7 +185,7 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
     const T *w = of_network(weights, 1, batch, r), *b = of_network(bias, 1, batch, r);
     const T *a = of_network(scale, 1, batch, r), *c = of_network(pairs, 1, batch, r);
     const T *h = of_network(fields, 1, batch, r), beta = *of_network(scalars, 1, batch, r);
-    for (int64_t e = 0; e < entries; ++e) network.weights[e] = w[graph.slots[e]];
+    std::copy_n(w, entries, network.weights);
     for (int64_t t = 0; t < n; ++t) {
       network.bias[t] = b[t] - 2 * beta * a[t] * h[t];
       for (int64_t p = graph.pairs_from[t]; p < graph.pairs_from[t + 1]; ++p)
@@ -254,10 +244,9 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
       for (int64_t e = 0; e < entries + n; ++e) total[e] += network.gradient[k * (entries + n) + e];
     const T *c = of_network(pairs, 1, batch, r), *h = of_network(fields, 1, batch, r);
     const T beta = *of_network(scalars, 1, batch, r);
-    T *w = weights_gradient->typed_data() + r * num_weights, *b = bias_gradient->typed_data() + r * n;
+    T *w = weights_gradient->typed_data() + r * entries, *b = bias_gradient->typed_data() + r * n;
     T *a = scale_gradient->typed_data() + r * n, *best = lowest->typed_data() + r * n;
-    std::fill(w, w + num_weights, T(0));
-    for (int64_t e = 0; e < entries; ++e) w[graph.slots[e]] = total[e];
+    std::copy_n(total, entries, w);
     for (int64_t t = 0; t < n; ++t) {
       T field = h[t] * total[entries + t];
       for (int64_t p = graph.pairs_from[t]; p < graph.pairs_from[t + 1]; ++p)
@@ -277,7 +266,6 @@ ffi::Error Gradient(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> key, ffi::Buffer
 // The arguments that make a `Graph`, after those of a kernel's own.
 template <class Binding> auto with_graph(Binding&& binding) {
   return std::move(binding)
-      .template Arg<Table>()
       .template Arg<Table>()
       .template Arg<Table>()
       .template Arg<Table>()

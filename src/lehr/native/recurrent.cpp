@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernels.h"
@@ -20,33 +21,51 @@ constexpr int kRows = 16;  // samples of a tile at most
 
 enum class Activation { kElu, kRelu, kSigmoid, kSoftplus, kTanh };
 
-// A block of rows of a layer's kernel, for one of the states that the layer reads or (-1) for its inputs. With a
-// channel of at least 0, what the block takes in is multiplied by that input of the site.
+enum class Kind { kVanilla, kTensorised, kGru };
+
+// A layer is made of affine maps: one, or those of the reset gates, the update gate, the candidate and the merged state
+// (a gated recurrent unit). A piece is a block of rows of such a map's kernel, for one of the states that the layer
+// reads, as it is or gated, or (-1) for the layer's inputs. With a channel of at least 0, what the block takes in is
+// multiplied by that input of the site.
 struct Piece {
-  int64_t row, depth, state, channel;
+  int64_t map, row, depth, state, channel;
+  bool gated;
   int64_t column;  // of the block in the transposed kernel
 };
 
 struct Cell {
+  Kind kind;
   Activation activation;
-  int64_t depth, hidden, num_states, num_spins, num_features, num_kinds;
+  int64_t depth, hidden, num_states, num_spins, num_features, num_kinds, num_maps;
   bool shared;
   int64_t width;  // of a state, padded to whole vectors
   std::vector<std::vector<Piece>> pieces;
-  std::vector<int64_t> rows, columns;  // of the kernel and of the transposed kernel of each layer
+  std::vector<int64_t> rows, columns;  // of the kernel and of the transposed kernel of each layer's maps
 
+  bool gated() const { return kind == Kind::kGru; }
+  int64_t update() const { return num_states; }
+  int64_t candidate() const { return gated() ? num_states + 1 : 0; }
+  int64_t merged() const { return num_states + 2; }
   int64_t num_inputs() const { return 2 * num_spins + num_features; }
   bool is_feature(int64_t channel) const { return channel >= 2 * num_spins; }
+  // Of what a piece takes in; for inputs that of the layer below, where there is one.
+  int64_t slot(const Piece& piece, const int32_t* reads, int64_t t, int64_t l) const {
+    return piece.state < 0 ? t * depth + l : reads[l * num_states + piece.state];
+  }
 };
 
-// The parameters of one site with padded rows; `transposed` may be null. The head tells up from down.
-template <class T> struct Layer {
+// The parameters of one site with padded rows. The bias and the transposed kernel may be null. The head tells up from
+// down.
+template <class T> struct Map {
   const T *kernel, *bias, *transposed;
 };
 template <class T> struct Maps {
-  std::vector<Layer<T>> layers;
+  std::vector<Map<T>> maps;
   const T *head, *coupling;
   T head_bias;
+  int64_t num_maps;
+
+  const Map<T>& of(int64_t layer, int64_t map) const { return maps[layer * num_maps + map]; }
 };
 
 // Products of one kind that the sites hear (lehr.ansatz.hearing).
@@ -60,26 +79,29 @@ template <class T> struct Heard {
 // A tile on its way forwards. States are its own from a slot on, and before it those of another pass.
 template <class T> struct Tile {
   int count;
-  T *own, *spins, *inputs, *fields, *sums, *scaled;
+  T *own, *spins, *inputs, *fields, *sums, *gated, *scaled;
   const T* before;
   int64_t own_stride, before_stride, first_own;
 
+  T* sum(int64_t map, int m, int64_t width) const { return sums + (map * kRows + m) * width; }
+  T* gated_state(int64_t p, int m, int64_t width) const { return gated + (p * kRows + m) * width; }
   T* own_state(int64_t slot, int m, int64_t hidden) const { return own + slot * own_stride + m * hidden; }
   const T* state(int64_t slot, int m, int64_t hidden) const {
     return slot < first_own ? before + slot * before_stride + m * hidden : own_state(slot, m, hidden);
   }
 };
 
-// A tile on its way back: derivatives in states (bars) and in what enters the activation (deltas).
+// A tile on its way back: the derivatives in states (bars) and in what the maps of the layers give (deltas).
 template <class T> struct Retreat {
-  int count;
-  const T *states, *inputs, *blame;
-  T *bars, *deltas, *scaled;
-  int64_t state_stride, delta_stride;
+  Tile<T> tile;
+  const T* blame;
+  T *bars, *gated_bars, *deltas, *gated;
+  int64_t stride;  // of deltas and gated states
 
-  const T* state(int64_t slot, int m, int64_t hidden) const { return states + slot * state_stride + m * hidden; }
   T* bar(int64_t slot, int m, int64_t width) const { return bars + (slot * kRows + m) * width; }
-  T* delta(int64_t layer, int m, int64_t width) const { return deltas + layer * delta_stride + m * width; }
+  T* gated_bar(int64_t p, int m, int64_t width) const { return gated_bars + (p * kRows + m) * width; }
+  T* delta(int64_t map, int m, int64_t width) const { return deltas + map * stride + m * width; }
+  T* kept(int64_t state, int m, int64_t width) const { return gated + state * stride + m * width; }
 };
 
 template <class T> struct Kernels {
@@ -115,7 +137,7 @@ using Table = ffi::Buffer<ffi::S32>;
 template <ffi::DataType kType> using Real = ffi::Buffer<kType>;
 
 struct Attributes {
-  int64_t tensorised, activation, depth, hidden;
+  int64_t kind, activation, depth, hidden;
   ffi::Span<const int64_t> features;
   bool shared;
 };
@@ -133,11 +155,13 @@ template <ffi::DataType kType> struct Network {
 
   Network(const Attributes& of, Table& states, Table& spins, ffi::RemainingArgs& rest)
       : state_slots(states.typed_data()), spin_slots(spins.typed_data()), num_sites(states.dimensions()[0]) {
+    cell.kind = static_cast<Kind>(of.kind);
     cell.activation = static_cast<Activation>(of.activation);
     cell.depth = of.depth;
     cell.hidden = of.hidden;
     cell.num_states = states.dimensions()[1] / of.depth;
     cell.num_spins = spins.dimensions()[1];
+    cell.num_maps = cell.gated() ? cell.num_states + 3 : 1;
     cell.num_kinds = static_cast<int64_t>(of.features.size());
     cell.num_features = 0;
     cell.shared = of.shared;
@@ -158,76 +182,115 @@ template <ffi::DataType kType> struct Network {
       leaves.push_back(leaf.typed_data());
       sizes.push_back(static_cast<int64_t>(leaf.element_count()) / (cell.shared ? 1 : num_sites));
     }
-    for (int64_t l = 0; l < cell.depth; ++l) add_layer(of.tensorised, l == 0 ? cell.num_inputs() : cell.hidden);
+    for (int64_t l = 0; l < cell.depth; ++l) add_layer(l == 0 ? cell.num_inputs() : cell.hidden);
   }
 
   const int32_t* reads(int64_t t) const { return state_slots + t * cell.depth * cell.num_states; }
   const int32_t* sees(int64_t t) const { return spin_slots + t * cell.num_spins; }
-  size_t head() const { return cell.num_kinds ? 1 : 0; }                 // its bias; its kernel follows
-  size_t bias(int64_t l) const { return head() + 2 + 2 * l; }            // the layer's kernel follows
+  size_t head() const { return cell.num_kinds ? 1 : 0; }  // its bias; its kernel follows
   const T* leaf(size_t i, int64_t t) const { return leaves[i] + (cell.shared ? 0 : t * sizes[i]); }
+
+  // Where a map is in the leaves: its kernel, from a column on in rows of a length, and its bias (-1: none).
+  struct Place {
+    size_t kernel;
+    int64_t bias, column, length;
+  };
+  std::vector<Place> places;  // of each layer's maps; a map without rows has none
 
   // Numbers that `pack` needs.
   size_t packed(bool transposed) const {
     size_t size = cell.width;
-    for (int64_t l = 0; l < cell.depth; ++l)
-      size += (cell.rows[l] + 1) * cell.width + (transposed ? cell.hidden * cell.columns[l] : 0);
+    for (size_t map = 0; map < cell.rows.size(); ++map)
+      size += (cell.rows[map] + 1) * cell.width + (transposed ? cell.hidden * cell.columns[map] : 0);
     return size;
   }
 
   // The parameters of a site in `memory`, or where they are if no row has to be padded.
   Maps<T> pack(int64_t t, bool transposed, T* memory) const {
-    const auto pad = [&](const T* from, int64_t rows) {
-      if (cell.width == cell.hidden) return from;
-      T* to = memory;
-      memory += rows * cell.width;
-      std::fill(to, memory, T(0));
-      for (int64_t k = 0; k < rows; ++k) std::copy_n(from + k * cell.hidden, cell.hidden, to + k * cell.width);
+    const auto take = [&](int64_t count) {
+      T* piece = memory;
+      memory += count;
+      std::fill(piece, memory, T(0));
+      return piece;
+    };
+    const auto pad = [&](const T* from, int64_t rows, int64_t length) {
+      if (cell.width == length) return from;
+      T* to = take(rows * cell.width);
+      for (int64_t k = 0; k < rows; ++k) std::copy_n(from + k * length, cell.hidden, to + k * cell.width);
       return static_cast<const T*>(to);
     };
-    Maps<T> maps;
     const T *biases = leaf(head(), t), *kernel = leaf(head() + 1, t);
-    T* difference = memory;
-    memory += cell.width;
-    std::fill(difference, memory, T(0));
+    T* difference = take(cell.width);
     for (int64_t j = 0; j < cell.hidden; ++j) difference[j] = kernel[2 * j] - kernel[2 * j + 1];
-    maps.head = difference;
-    maps.head_bias = biases[0] - biases[1];
-    maps.coupling = cell.num_kinds ? leaf(0, t) : nullptr;
-    for (int64_t l = 0; l < cell.depth; ++l) {
-      Layer<T> layer{pad(leaf(bias(l) + 1, t), cell.rows[l]), pad(leaf(bias(l), t), 1), nullptr};
-      if (transposed && cell.columns[l]) {
-        T* to = memory;
-        memory += cell.hidden * cell.columns[l];
-        std::fill(to, memory, T(0));
-        for (const Piece& piece : cell.pieces[l]) {
-          if (piece.column < 0) continue;
-          for (int64_t k = 0; k < piece.depth; ++k)
-            for (int64_t j = 0; j < cell.hidden; ++j)
-              to[j * cell.columns[l] + piece.column + k] = layer.kernel[(piece.row + k) * cell.width + j];
-        }
-        layer.transposed = to;
+    Maps<T> maps{{}, difference, cell.num_kinds ? leaf(0, t) : nullptr, biases[0] - biases[1], cell.num_maps};
+    for (size_t map = 0; map < places.size(); ++map) {
+      if (cell.rows[map] == 0) {
+        maps.maps.push_back({});
+        continue;
       }
-      maps.layers.push_back(layer);
+      const Place& place = places[map];
+      maps.maps.push_back({pad(leaf(place.kernel, t) + place.column, cell.rows[map], place.length), nullptr, nullptr});
+      if (place.bias >= 0) maps.maps.back().bias = pad(leaf(place.bias, t) + place.column, 1, cell.hidden);
+      if (transposed && cell.columns[map]) maps.maps.back().transposed = turned(map, maps.maps.back().kernel, take);
     }
     return maps;
   }
 
  private:
-  void add_layer(bool tensorised, int64_t num_inputs) {
+  template <class Take> const T* turned(size_t map, const T* kernel, const Take& take) const {
+    const int64_t columns = cell.columns[map];
+    T* to = take(cell.hidden * columns);
+    for (const Piece& piece : cell.pieces[map / cell.num_maps]) {
+      if (piece.map != static_cast<int64_t>(map) % cell.num_maps || piece.column < 0) continue;
+      for (int64_t k = 0; k < piece.depth; ++k)
+        for (int64_t j = 0; j < cell.hidden; ++j)
+          to[j * columns + piece.column + k] = kernel[(piece.row + k) * cell.width + j];
+    }
+    return to;
+  }
+
+  // The pieces of the next layer, and where its maps are: behind the leaves of the head and of the layers before.
+  void add_layer(int64_t num_inputs) {
+    const bool first = cell.pieces.empty();
+    const size_t next = head() + 2 + cell.pieces.size() * (!cell.gated() ? 2 : cell.num_states > 1 ? 5 : 4);
     std::vector<Piece> pieces;
-    int64_t rows = 0, columns = 0;
-    const auto add = [&](int64_t depth, int64_t state, int64_t channel, bool returns) {
-      pieces.push_back({rows, depth, state, channel, returns ? columns : -1});
+    const auto add_map = [&](Place place) {
+      places.push_back(place);
+      cell.rows.push_back(0);
+      cell.columns.push_back(0);
+    };
+    const auto add = [&](int64_t depth, int64_t state, int64_t channel, bool gated) {
+      int64_t &rows = cell.rows.back(), &columns = cell.columns.back();
+      const bool returns = state >= 0 || !first;
+      const int64_t map = static_cast<int64_t>(cell.rows.size() - 1) % cell.num_maps;
+      pieces.push_back({map, rows, depth, state, channel, gated, returns ? columns : -1});
       rows += depth;
       columns += returns ? cell.width : 0;
     };
-    for (int64_t c = 0; c < (tensorised ? num_inputs : 1); ++c)
-      for (int64_t p = 0; p < cell.num_states; ++p) add(cell.hidden, p, tensorised ? c : -1, true);
-    if (!tensorised) add(num_inputs, -1, -1, !cell.pieces.empty());
+    const auto add_states = [&](int64_t channel, bool gated) {
+      for (int64_t p = 0; p < cell.num_states; ++p) add(cell.hidden, p, channel, gated);
+    };
+    if (!cell.gated()) {
+      add_map({next + 1, static_cast<int64_t>(next), 0, cell.hidden});
+      for (int64_t c = 0; cell.kind == Kind::kTensorised && c < num_inputs; ++c) add_states(c, false);
+      if (cell.kind == Kind::kVanilla) {
+        add_states(-1, false);
+        add(num_inputs, -1, -1, false);
+      }
+    } else {  // the candidate, the gates and the merge, in the order of the alphabet, a bias before each kernel
+      for (int64_t gate = 0; gate <= cell.num_states; ++gate) {
+        const int64_t length = (cell.num_states + 1) * cell.hidden;
+        add_map({next + 3, static_cast<int64_t>(next + 2), gate * cell.hidden, length});
+        add_states(-1, false);
+        add(num_inputs, -1, -1, false);
+      }
+      add_map({next + 1, static_cast<int64_t>(next), 0, cell.hidden});
+      add_states(-1, true);
+      add(num_inputs, -1, -1, false);
+      add_map({next + 4, -1, 0, cell.hidden});
+      if (cell.num_states > 1) add_states(-1, false);
+    }
     cell.pieces.push_back(pieces);
-    cell.rows.push_back(rows);
-    cell.columns.push_back(columns);
   }
 };
 
@@ -251,7 +314,8 @@ template <ffi::DataType kType> class Sites {
 
 template <class T> size_t tile_bytes(const Cell& cell, int64_t num_sites, size_t packed) {
   const auto of = Scratch::bytes_of<T>;
-  return of((num_sites + 1) * kRows) + of(cell.num_kinds * kRows) + 2 * of(kRows * cell.width) + of(packed);
+  return of((num_sites + 1) * kRows) + of(cell.num_kinds * kRows) + of(cell.num_maps * kRows * cell.width) +
+         of(cell.num_states * kRows * cell.width) + of(kRows * cell.width) + of(packed);
 }
 
 // A tile with memory for what no other pass sees.
@@ -260,7 +324,8 @@ template <class T> Tile<T> take_tile(Scratch& scratch, const Cell& cell, int64_t
   tile.count = count;
   tile.spins = scratch.take<T>((num_sites + 1) * kRows);
   tile.fields = scratch.take<T>(cell.num_kinds * kRows);
-  tile.sums = scratch.take<T>(kRows * cell.width);
+  tile.sums = scratch.take<T>(cell.num_maps * kRows * cell.width);
+  tile.gated = scratch.take<T>(cell.num_states * kRows * cell.width);
   tile.scaled = scratch.take<T>(kRows * cell.width);
   std::fill_n(tile.spins, (num_sites + 1) * kRows, T(0));
   return tile;
@@ -273,10 +338,10 @@ template <ffi::DataType kType>
 ffi::Error Forward(ffi::ThreadPool pool, Real<kType> feed, Table state_slots, Table spin_slots, ffi::RemainingArgs rest,
                    ffi::Result<Real<kType>> states, ffi::Result<Real<kType>> spins, ffi::Result<Real<kType>> log_prob,
                    ffi::Result<Real<kType>> scores, ffi::Result<Real<kType>> inputs, ffi::Result<Real<kType>> fields,
-                   int64_t tensorised, int64_t activation, int64_t depth, int64_t hidden,
+                   int64_t kind, int64_t activation, int64_t depth, int64_t hidden,
                    ffi::Span<const int64_t> features, bool shared, bool draw) {
   using T = ffi::NativeType<kType>;
-  const Network<kType> network({tensorised, activation, depth, hidden, features, shared}, state_slots, spin_slots, rest);
+  const Network<kType> network({kind, activation, depth, hidden, features, shared}, state_slots, spin_slots, rest);
   const Cell& cell = network.cell;
   const Kernels<T>& kernel = kernels<T>();
   const int64_t n = network.num_sites, num_samples = feed.dimensions()[1], kinds = cell.num_kinds;
@@ -314,9 +379,9 @@ ffi::Error Forward(ffi::ThreadPool pool, Real<kType> feed, Table state_slots, Ta
   return ffi::Error::Success();
 }
 
-// What a forward pass has left.
+// What the passes forwards and backwards have left, which the gradient is made of.
 template <class T> struct Passed {
-  const T *states, *inputs, *fields;
+  const T *states, *inputs, *fields, *deltas, *gated, *blame;
   int64_t num_samples;
 };
 
@@ -352,13 +417,13 @@ template <ffi::DataType kType> class Gradient {
  public:
   // Numbers of memory, all leaves with padded rows.
   static size_t size(const Network<kType>& network) {
-    size_t size = (network.cell.num_kinds + 1) + network.cell.width;
+    size_t size = network.cell.num_kinds + 1 + network.cell.width;
     for (const int64_t rows : network.cell.rows) size += (rows + 1) * network.cell.width;
     return size;
   }
 
-  Gradient(const Network<kType>& network, const Passed<T>& passed, const T* deltas, const T* blame, T* memory)
-      : network_(network), cell_(network.cell), passed_(passed), deltas_(deltas), blame_(blame), memory_(memory) {
+  Gradient(const Network<kType>& network, const Passed<T>& passed, T* memory)
+      : network_(network), cell_(network.cell), passed_(passed), memory_(memory) {
     std::fill_n(memory, size(network), T(0));
     T* next = memory + cell_.num_kinds + 1;
     const auto matrix = [&](int64_t depth) {
@@ -367,7 +432,7 @@ template <ffi::DataType kType> class Gradient {
     };
     matrix(1);  // the head
     for (int64_t l = 0; l < cell_.depth; ++l) {
-      matrix(1);  // the bias
+      for (int64_t map = 0; map < cell_.num_maps; ++map) matrix(1);  // the biases
       for (const Piece& piece : cell_.pieces[l]) matrix(piece.depth);
     }
   }
@@ -396,11 +461,15 @@ template <ffi::DataType kType> class Gradient {
     }
     memory += cell.width;
     for (int64_t l = 0; l < cell.depth; ++l) {
-      const size_t bias = network.bias(l);
-      std::copy_n(memory, cell.hidden, leaves[bias]);
-      memory += cell.width;
-      for (int64_t k = 0; k < cell.rows[l]; ++k, memory += cell.width)
-        std::copy_n(memory, cell.hidden, leaves[bias + 1] + k * cell.hidden);
+      const auto* places = &network.places[l * cell.num_maps];
+      for (int64_t map = 0; map < cell.num_maps; ++map, memory += cell.width)
+        if (places[map].bias >= 0 && cell.rows[l * cell.num_maps + map])
+          std::copy_n(memory, cell.hidden, leaves[places[map].bias] + places[map].column);
+      for (const Piece& piece : cell.pieces[l]) {
+        const auto& place = places[piece.map];
+        for (int64_t k = 0; k < piece.depth; ++k, memory += cell.width)
+          std::copy_n(memory, cell.hidden, leaves[place.kernel] + (piece.row + k) * place.length + place.column);
+      }
     }
   }
 
@@ -412,7 +481,7 @@ template <ffi::DataType kType> class Gradient {
   void add_one(const Kernels<T>& kernel, int64_t t, int64_t m) {
     static constexpr T kOne = 1;
     const int64_t at = t * passed_.num_samples + m, last = 1 + (t + 1) * cell_.depth - 1;
-    const T *inputs = passed_.inputs + at * cell_.num_inputs(), *blame = blame_ + at;
+    const T *inputs = passed_.inputs + at * cell_.num_inputs(), *blame = passed_.blame + at;
     for (int64_t h = 0; h < cell_.num_kinds; ++h)
       memory_[h] += *blame * passed_.fields[(t * cell_.num_kinds + h) * passed_.num_samples + m];
     memory_[cell_.num_kinds] += *blame;
@@ -425,25 +494,28 @@ template <ffi::DataType kType> class Gradient {
     }
     gather++->add(kernel, blame, top);
     const int32_t* reads = network_.reads(t);
+    const auto row_of = [&](const T* rows, int64_t number) {
+      return rows + (number * passed_.num_samples + m) * cell_.width;
+    };
     for (int64_t l = 0; l < cell_.depth; ++l) {
-      const T* delta = deltas_ + ((t * cell_.depth + l) * passed_.num_samples + m) * cell_.width;
-      gather++->add(kernel, &kOne, delta);
+      const int64_t layer = t * cell_.depth + l;
+      for (int64_t map = 0; map < cell_.num_maps; ++map)
+        gather++->add(kernel, &kOne, row_of(passed_.deltas, layer * cell_.num_maps + map));
       for (const Piece& piece : cell_.pieces[l]) {
         Gather<T>& own = *gather++;
-        const int64_t slot = piece.state < 0 ? t * cell_.depth + l : reads[l * cell_.num_states + piece.state];
+        const int64_t slot = cell_.slot(piece, reads, t, l);
         if (piece.state >= 0 && slot == 0) continue;
-        const T* row = piece.state < 0 && l == 0 ? inputs : state(slot, m);
-        if (piece.channel < 0) {
-          own.add(kernel, row, delta);
-        } else if (const T input = inputs[piece.channel]; input != T(0)) {
-          const T* scaled = delta;
-          if (cell_.is_feature(piece.channel)) {
-            T* fresh = own.fresh();
-            for (int64_t j = 0; j < cell_.width; ++j) fresh[j] = input * delta[j];
-            scaled = fresh;
-          }
-          own.add(kernel, row, scaled);
+        const T* row = piece.gated                     ? row_of(passed_.gated, layer * cell_.num_states + piece.state)
+                       : piece.state < 0 && l == 0 ? inputs
+                                                       : state(slot, m);
+        const T* delta = row_of(passed_.deltas, layer * cell_.num_maps + piece.map);
+        if (piece.channel >= 0 && inputs[piece.channel] == T(0)) continue;
+        if (cell_.is_feature(piece.channel)) {
+          T* fresh = own.fresh();
+          for (int64_t j = 0; j < cell_.width; ++j) fresh[j] = inputs[piece.channel] * delta[j];
+          delta = fresh;
         }
+        own.add(kernel, row, delta);
       }
     }
   }
@@ -451,7 +523,6 @@ template <ffi::DataType kType> class Gradient {
   const Network<kType>& network_;
   const Cell& cell_;
   const Passed<T> passed_;
-  const T *deltas_, *blame_;
   T* memory_;
   std::vector<Gather<T>> gathers_;
 };
@@ -464,49 +535,54 @@ constexpr int64_t kMostParts = 16;
 template <ffi::DataType kType>
 ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> states, Real<kType> scores,
                     Real<kType> inputs, Real<kType> fields, Table state_slots, Table spin_slots, ffi::RemainingArgs rest,
-                    ffi::RemainingRets gradients, int64_t tensorised, int64_t activation, int64_t depth, int64_t hidden,
+                    ffi::RemainingRets gradients, int64_t kind, int64_t activation, int64_t depth, int64_t hidden,
                     ffi::Span<const int64_t> features, bool shared, bool by_sample) {
   using T = ffi::NativeType<kType>;
-  const Network<kType> network({tensorised, activation, depth, hidden, features, shared}, state_slots, spin_slots, rest);
+  const Network<kType> network({kind, activation, depth, hidden, features, shared}, state_slots, spin_slots, rest);
   const Cell& cell = network.cell;
   const Kernels<T>& kernel = kernels<T>();
   const int64_t n = network.num_sites, num_samples = weights.dimensions()[1], slots = 1 + n * cell.depth;
   const Tiles tiles(num_samples);
   const size_t packed = network.packed(cell.shared);
   const int64_t parts = !cell.shared || by_sample ? 0 : std::min(n, kMostParts);
-  const size_t size = Gradient<kType>::size(network), num_deltas = n * cell.depth * num_samples * cell.width;
+  const size_t size = Gradient<kType>::size(network), num_states = n * cell.depth * num_samples * cell.width;
+  const size_t num_deltas = cell.num_maps * num_states, num_gated = cell.gated() ? cell.num_states * num_states : 0;
   const auto of = Scratch::bytes_of<T>;
-  Scratch common(of(packed) + of(num_deltas) + of(n * num_samples) + parts * of(size));
-  T *deltas = common.take<T>(num_deltas), *blame = common.take<T>(n * num_samples);
+  Scratch common(of(packed) + of(num_deltas) + of(num_gated) + of(n * num_samples) + parts * of(size));
+  T *deltas = common.take<T>(num_deltas), *gated = common.take<T>(num_gated);
+  T* blame = common.take<T>(n * num_samples);
   const Maps<T> maps = cell.shared ? network.pack(0, true, common.take<T>(packed)) : Maps<T>{};
 
   spread(pool, tiles.count, [&](int64_t i) {
     const int64_t first = tiles.first(i);
     const int count = tiles.size(i);
     if (count == 0) return;
-    const size_t num_bars = slots * kRows * cell.width;
-    Scratch own(of(num_bars) + of(kRows * cell.width) + of(packed));
-    Retreat<T> tile{};
-    tile.count = count;
-    tile.states = states.typed_data() + first * cell.hidden;
-    tile.state_stride = num_samples * cell.hidden;
-    tile.delta_stride = num_samples * cell.width;
-    tile.bars = own.take<T>(num_bars);
-    tile.scaled = own.take<T>(kRows * cell.width);
+    const size_t num_bars = slots * kRows * cell.width, num_gated_bars = cell.num_states * kRows * cell.width;
+    Scratch own(tile_bytes<T>(cell, 0, packed) + of(num_bars) + of(num_gated_bars));
+    Retreat<T> back{};
+    back.tile = take_tile<T>(own, cell, 0, count);
+    back.tile.before = states.typed_data() + first * cell.hidden;
+    back.tile.before_stride = num_samples * cell.hidden;
+    back.tile.first_own = slots;  // none
+    back.bars = own.take<T>(num_bars);
+    back.gated_bars = own.take<T>(num_gated_bars);
+    back.stride = num_samples * cell.width;
     Sites<kType> sites(network, maps, own.take<T>(packed));
-    std::fill_n(tile.bars, num_bars, T(0));
-    std::fill_n(tile.scaled, kRows * cell.width, T(0));
+    std::fill_n(back.bars, num_bars, T(0));
+    std::fill_n(back.tile.scaled, kRows * cell.width, T(0));
     for (int64_t t = n - 1; t >= 0; --t) {
-      const int64_t at = t * num_samples + first;
+      const int64_t at = t * num_samples + first, layer = t * cell.depth;
       for (int m = 0; m < count; ++m) blame[at + m] = weights.typed_data()[at + m] * scores.typed_data()[at + m];
-      tile.blame = blame + at;
-      tile.inputs = inputs.typed_data() + at * cell.num_inputs();
-      tile.deltas = deltas + (t * cell.depth * num_samples + first) * cell.width;
-      kernel.retreat(cell, sites[t], network.reads(t), t, tile);
+      back.blame = blame + at;
+      back.tile.inputs = const_cast<T*>(inputs.typed_data()) + at * cell.num_inputs();
+      back.deltas = deltas + layer * cell.num_maps * back.stride + first * cell.width;
+      back.gated = gated + layer * cell.num_states * back.stride + first * cell.width;
+      kernel.retreat(cell, sites[t], network.reads(t), t, back);
     }
   });
 
-  const Passed<T> passed{states.typed_data(), inputs.typed_data(), fields.typed_data(), num_samples};
+  const Passed<T> passed{
+      states.typed_data(), inputs.typed_data(), fields.typed_data(), deltas, gated, blame, num_samples};
   const auto leaves_at = [&](int64_t index) {
     std::vector<T*> leaves;
     for (size_t k = 0; k < network.sizes.size(); ++k)
@@ -517,7 +593,7 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
     std::vector<T*> memory;
     for (int64_t part = 0; part < parts; ++part) memory.push_back(common.take<T>(size));
     spread(pool, parts, [&](int64_t part) {
-      Gradient<kType> gradient(network, passed, deltas, blame, memory[part]);
+      Gradient<kType> gradient(network, passed, memory[part]);
       gradient.add(part * n / parts, (part + 1) * n / parts, 0, num_samples);
     });
     for (int64_t part = 1; part < parts; ++part)
@@ -526,7 +602,7 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
   } else {
     spread(pool, by_sample ? num_samples : n, [&](int64_t index) {
       Scratch own(of(size));
-      Gradient<kType> gradient(network, passed, deltas, blame, own.take<T>(size));
+      Gradient<kType> gradient(network, passed, own.take<T>(size));
       if (by_sample) gradient.add(0, n, index, index + 1);
       else gradient.add(index, index + 1, 0, num_samples);
       Gradient<kType>::write(network, gradient.memory(), leaves_at(index));
@@ -540,10 +616,10 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
 template <ffi::DataType kType>
 ffi::Error Flips(ffi::ThreadPool pool, Real<kType> spins, Real<kType> states, Real<kType> log_prob, Table ends,
                  Table state_slots, Table spin_slots, ffi::RemainingArgs rest, ffi::Result<Real<kType>> ratio,
-                 int64_t tensorised, int64_t activation, int64_t depth, int64_t hidden,
+                 int64_t kind, int64_t activation, int64_t depth, int64_t hidden,
                  ffi::Span<const int64_t> features, bool shared) {
   using T = ffi::NativeType<kType>;
-  const Network<kType> network({tensorised, activation, depth, hidden, features, shared}, state_slots, spin_slots, rest);
+  const Network<kType> network({kind, activation, depth, hidden, features, shared}, state_slots, spin_slots, rest);
   const Cell& cell = network.cell;
   const Kernels<T>& kernel = kernels<T>();
   const int64_t n = network.num_sites, num_samples = log_prob.dimensions()[1], slots = 1 + n * cell.depth;
@@ -586,7 +662,7 @@ ffi::Error Flips(ffi::ThreadPool pool, Real<kType> spins, Real<kType> states, Re
 // What describes the network, after the arguments and results of a kernel's own.
 template <class Binding> auto with_network(Binding&& binding) {
   return std::move(binding)
-      .template Attr<int64_t>("tensorised")
+      .template Attr<int64_t>("kind")
       .template Attr<int64_t>("activation")
       .template Attr<int64_t>("depth")
       .template Attr<int64_t>("hidden")

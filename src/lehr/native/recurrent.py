@@ -9,10 +9,11 @@ from jaxtyping import Array, Float, Int
 
 from lehr import native
 from lehr._types import ArrayLike
-from lehr.ansatz.cells import ACTIVATIONS, Cell, Tensorised, Vanilla
+from lehr.ansatz.cells import ACTIVATIONS, GRU, Cell, Tensorised, Vanilla
 from lehr.ansatz.scan import Network
 
 # In the order of the kernels.
+_KINDS = (Vanilla, Tensorised, GRU)
 _ACTIVATIONS = tuple(ACTIVATIONS[name] for name in ("elu", "relu", "sigmoid", "softplus", "tanh"))
 
 
@@ -31,12 +32,11 @@ class Forward(NamedTuple):
 
 def serve(cell: Cell, dtype: Any) -> bool:
     """Whether there are kernels for networks of this cell, and they are used."""
-    layers = {type(layer) for layer in cell.layers}
     return (
         native.status().active
         and jnp.dtype(dtype) in (np.float32, np.float64)
-        and (layers == {Vanilla} or layers == {Tensorised})
-        and all(layer.activation in _ACTIVATIONS for layer in cell.layers)
+        and type(cell.layers[0]) in _KINDS
+        and all(type(layer) is type(cell.layers[0]) and layer.activation in _ACTIVATIONS for layer in cell.layers)
     )
 
 
@@ -108,7 +108,7 @@ def _arguments(network: Network, dtype: Any) -> list[Array]:
 def _attributes(network: Network) -> dict[str, Any]:
     cell, hearing = network.cell, network.hearing
     return {
-        "tensorised": int(isinstance(cell.layers[0], Tensorised)),
+        "kind": _KINDS.index(type(cell.layers[0])),
         "activation": _ACTIVATIONS.index(cell.layers[0].activation),
         "depth": cell.depth,
         "hidden": cell.hidden,
