@@ -119,8 +119,8 @@ def _close(data: xr.Dataset) -> str:
     if not any("close" in name for name in data["variant"].values.tolist()):
         return ""
     longer = float(np.sqrt(data["num_parameters"].mean()) / data["norm"].mean())
-    return f"""; *close* scales them to the norm of θ*, the other reading of the paper's "vectors of length ||θ*||", which
-is the middle of the same plane about {longer:.0f} times enlarged"""
+    return f"""; *close* scales them to the norm of θ*, the other reading of the paper's "vectors of length ||θ*||",
+which is the middle of the same plane about {longer:.0f} times enlarged"""
 
 
 def findings_maps(data: xr.Dataset, spec: Spec) -> str:
