@@ -59,7 +59,7 @@ def main() -> None:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
             _leave(
                 "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
-                "`lehr compare` or `lehr reproduce` with what is missing.",
+                "`lehr compare`, `lehr landscape` or `lehr reproduce` with what is missing.",
                 INTERRUPTED,
             )
         raise
@@ -254,6 +254,38 @@ def reproduce(
         print(f"written: {file}", file=sys.stderr)
     if made.failures:
         _leave(f"{len(made.failures)} tasks failed twice; the text lists them, the same call tries them again", FAILURE)
+
+
+@app.command()
+def landscape(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run: the --out of `lehr solve`.", metavar="DIR")],
+    grid: Annotated[int, typer.Option(help="Points along each of the two directions.")] = 51,
+    extent: Annotated[float, typer.Option(help="How far along each direction, both ways.")] = 1.0,
+    samples: Annotated[int | None, typer.Option(help="Samples at each point, those of a training step.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the directions and of the samples.")] = 0,
+    directions: Annotated[str, typer.Option(help="gaussian, norm or filter: how long they are.")] = "gaussian",
+    common: Annotated[bool, typer.Option("--common", help="The same random numbers at every point.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Sum over all states, no noise: up to 16 spins.")] = False,
+    temperature: Annotated[float | None, typer.Option(help="By default that of the next step.", metavar="T")] = None,
+    field: Annotated[float | None, typer.Option(help="By default that of the next step.", metavar="G")] = None,
+    replica: Annotated[int, typer.Option(help="Which of the run's networks.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to, DIR/figures.", metavar="DIR")] = None,
+) -> None:
+    """Show the loss around the network of the run in DIR, on a plane of two random directions."""
+    from lehr.landscape.snapshot import from_folder
+    from lehr.landscape.survey import survey
+    from lehr.progress import Counter
+
+    snapshot = from_folder(folder, replica=replica).at(temperature=temperature, field=field)
+    options = {"grid": grid, "extent": extent, "kind": directions, "seed": seed, "num_samples": samples}
+    with Counter(None, f"landscape {snapshot.problem.name}") as counter:
+        made = survey(
+            snapshot, out or folder / "figures", **options, common=common, exact=exact,
+            report=lambda step: counter.update(step.number, step.total),
+        )  # fmt: skip
+    print(made.text)
+    for file in made.files:
+        print(f"written: {file}", file=sys.stderr)
 
 
 @app.command()

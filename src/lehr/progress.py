@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lehr._files import printable
@@ -58,3 +59,23 @@ class Bar:
         if self._task is None:
             self._task = self._progress.add_task(self._title, total=report.num_steps, status=status)
         self._progress.update(self._task, completed=report.step, status=status)
+
+
+class Counter:
+    """A progress bar that counts what is done, on standard error; shown as `Bar` is."""
+
+    def __init__(self, show: bool | None, title: str):
+        show = sys.stderr.isatty() if show is None else show
+        self._progress = Progress(console=Console(stderr=True), disable=not show, transient=True)
+        self._task = self._progress.add_task(escape(printable([title])), total=None)
+
+    def __enter__(self) -> "Counter":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """So much is done, of so much."""
+        self._progress.update(self._task, completed=done, total=total)
