@@ -104,6 +104,13 @@ ROOMS = [
     "reproduce/statistics",
     "reproduce/verdict",
     "reproduce/follow",
+    "reproduce/paper_b",
+    "reproduce/along",
+    "reproduce/pictures",
+    "reproduce/lattice",
+    "reproduce/free_energy",
+    "reproduce/ground_energy",
+    "reproduce/ground_samples",
     "reproduce/collapse",
     "reproduce/__init__",  # gathers the figures
     "cli",
