@@ -27,6 +27,7 @@ from lehr.reproduce.paper_b import (
     SINGLE,
     SOURCE,
     axes_of_runs,
+    in_haste,
     options_of,
     quicker,
     told_default,
@@ -84,7 +85,7 @@ def findings_free_energy(data: xr.Dataset, spec: Spec) -> str:
     """What was found, in Markdown."""
     told = [
         "## What was measured", filled(_how(spec)), told_table(data, "T / J", _columns),
-        "## Does it hold?", filled(_verdict(data)), "## What the excess is", filled(_explained(data)),
+        "## Does it hold?", filled(_verdict(data, spec)), "## What the excess is", filled(_explained(data)),
     ]  # fmt: skip
     return "\n\n".join(told)
 
@@ -105,13 +106,13 @@ def _columns(of: xr.Dataset) -> dict[str, str]:
     return {
         "residual energy per spin": spread(of["residual"], ".4f"),
         "samples in ground states": spread(of["ground_share"], ".1%"),
-        "ground states found": f"{spread(of['found'], '.0f')} of {number}" if number else "",
+        "ground states found": f"{spread(of['found'], '.1f')} of {number}" if number else "",
     }
 
 
-def _verdict(data: xr.Dataset) -> str:
+def _verdict(data: xr.Dataset, spec: Spec) -> str:
     paper, default = data.sel(variant=PAPER), data.sel(variant=DEFAULT)
-    return f"""Of *{PAPER}*:
+    return f"""Of *{PAPER}*{in_haste(spec, "vca")}:
 
 {judged([*_followed(paper, default), *_sizes_compared(paper), *_ended(paper)])}
 

@@ -20,6 +20,7 @@ from lehr.reproduce.paper_b import (
     PAPER,
     SOURCE,
     axes_of_runs,
+    in_haste,
     options_of,
     quicker,
     told_default,
@@ -123,8 +124,8 @@ def _principal(data: xr.Dataset) -> dict[str, Any]:
 def findings_ground_samples(data: xr.Dataset, spec: Spec) -> str:
     """What was found, in Markdown."""
     told = [
-        "## What was measured", filled(_how(spec)), table(_rows(data)), "## Does it hold?", filled(_verdict(data)),
-        "## Which states", filled(_states(data)),
+        "## What was measured", filled(_how(spec)), table(_rows(data)),
+        "## Does it hold?", filled(_verdict(data, spec)), "## Which states", filled(_states(data)),
     ]  # fmt: skip
     return "\n\n".join(told)
 
@@ -167,9 +168,10 @@ def _rows(data: xr.Dataset) -> list[list[str]]:
     return rows
 
 
-def _verdict(data: xr.Dataset) -> str:
+def _verdict(data: xr.Dataset, spec: Spec) -> str:
     parts = [
-        f"Of *{name}*:\n\n{judged(_statements(data.sel(variant=name)))}" for name in data["variant"].values.tolist()
+        f"Of *{name}*{in_haste(spec, 'vca') if name == PAPER else ''}:\n\n{judged(_statements(data.sel(variant=name)))}"
+        for name in data["variant"].values.tolist()
     ]
     return "\n\n".join(parts)
 

@@ -69,6 +69,16 @@ Hamiltonian, Adam) with Table I (preset `{_PRESETS[method]}`: {control} from 10 
 of {whole.num_samples} samples at the rate {whole.learning_rate:g}); here, {each}."""
 
 
+def in_haste(spec: Spec, method: str) -> str:
+    """A warning where paper B's network had fewer steps than in the paper, as the end of "Of paper B"."""
+    whole = _table_one(method)
+    sizes = [size for size in spec["sizes"] if whole.changed(**spec["paper"][str(size)]).num_steps < whole.num_steps]
+    if not sizes:
+        return ""
+    return f""", which at {", ".join(f"L = {size}" for size in sizes)} had fewer steps than in the paper: what it misses
+there may be for want of steps"""
+
+
 def told_default(spec: Spec) -> str:
     """Where Lehr's own settings were changed, as the end of a sentence."""
     changes = ", ".join(f"{name} = {value}" for name, value in spec["default"].items())
