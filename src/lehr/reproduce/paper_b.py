@@ -69,10 +69,15 @@ Hamiltonian, Adam) with Table I (preset `{_PRESETS[method]}`: {control} from 10 
 of {whole.num_samples} samples at the rate {whole.learning_rate:g}); here, {each}."""
 
 
+def num_steps_of(spec: Spec, method: str, size: int) -> int:
+    """Gradient steps of paper B's network on one lattice."""
+    return _table_one(method).changed(**spec["paper"][str(size)]).num_steps
+
+
 def in_haste(spec: Spec, method: str) -> str:
     """A warning where paper B's network had fewer steps than in the paper, as the end of "Of paper B"."""
-    whole = _table_one(method)
-    sizes = [size for size in spec["sizes"] if whole.changed(**spec["paper"][str(size)]).num_steps < whole.num_steps]
+    whole = _table_one(method).num_steps
+    sizes = [size for size in spec["sizes"] if num_steps_of(spec, method, size) < whole]
     if not sizes:
         return ""
     return f""", which at {", ".join(f"L = {size}" for size in sizes)} had fewer steps than in the paper: what it misses

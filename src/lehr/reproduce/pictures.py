@@ -145,7 +145,7 @@ def _draw_table(axes: Axes, of: xr.Dataset, title: str) -> None:
             column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize="x-small",
             color="white" if share[row, column] > 0.5 else "black",
         )  # fmt: skip
-    for row in np.flatnonzero(~np.isfinite(share).any(axis=1)):
+    for row in np.flatnonzero(~np.isfinite(share).any(axis=1)).tolist():
         axes.text(len(known) / 2 - 0.5, row, "no ground states", ha="center", va="center", fontsize="small", color=GREY)
     seeds = of["seed"].values.tolist()
     axes.set(xticks=range(len(known)), xticklabels=_numbers(len(known)), yticks=range(len(seeds)), yticklabels=seeds)
