@@ -15,9 +15,9 @@ from lehr._files import written_whole
 from lehr.compare import Comparison
 from lehr.result import Result
 
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9772b", "#8a8f98"
-_COLOURS = (_BLUE, _ORANGE, "#3a7d44", "#8e4a9e", "#b3324a", "#5b5f66", "#1a9e9e", "#7a5c2e")
-_FAMILIES = (_BLUE, _ORANGE, _GREY)
+BLUE, ORANGE, GREY = "#1f5fa8", "#d9772b", "#8a8f98"
+_COLOURS = (BLUE, ORANGE, "#3a7d44", "#8e4a9e", "#b3324a", "#5b5f66", "#1a9e9e", "#7a5c2e")
+_FAMILIES = (BLUE, ORANGE, GREY)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SPINS = ListedColormap(["#24323f", "#f0c75e"])
 
@@ -33,9 +33,9 @@ def plot_annealing(result: Result, axes: Axes | None = None) -> Axes:
     history = result.history
     steps = history["step"].values
     if "free_energy" in history:
-        axes.plot(steps, history["free_energy"].mean("replica") / n, color=_BLUE, label="free energy $F$")
-    axes.plot(steps, history["energy_mean"].mean("replica") / n, color=_ORANGE, label=r"energy $\langle H\rangle$")
-    axes.plot(steps, history["energy_min"].min("replica") / n, color=_GREY, lw=0.8, label="lowest state")
+        axes.plot(steps, history["free_energy"].mean("replica") / n, color=BLUE, label="free energy $F$")
+    axes.plot(steps, history["energy_mean"].mean("replica") / n, color=ORANGE, label=r"energy $\langle H\rangle$")
+    axes.plot(steps, history["energy_min"].min("replica") / n, color=GREY, lw=0.8, label="lowest state")
     if result.ground_energy is not None:
         axes.axhline(result.ground_energy / n, color="black", ls="--", lw=0.8, label="ground energy")
     if steps.size:
@@ -55,11 +55,11 @@ def plot_controls(result: Result, axes: Axes | None = None) -> Axes:
     history = result.history
     steps = history["step"].values
     curves = [
-        (history["temperature"].mean("replica"), "temperature $T$", _ORANGE, False),
-        (history["field"].mean("replica"), r"field $\Gamma$", _BLUE, False),
+        (history["temperature"].mean("replica"), "temperature $T$", ORANGE, False),
+        (history["field"].mean("replica"), r"field $\Gamma$", BLUE, False),
     ]
     if "entropy" in history:
-        curves.append((history["entropy"].mean("replica") / result.problem.num_spins, "entropy per spin", _GREY, True))
+        curves.append((history["entropy"].mean("replica") / result.problem.num_spins, "entropy per spin", GREY, True))
     for values, label, colour, always in curves:
         positive = bool((values > 0).any())
         if positive or always:
@@ -75,7 +75,7 @@ def plot_energies(result: Result, axes: Axes | None = None) -> Axes:
     """Histogram of the final samples' energies per spin above the best energy found."""
     axes = axes or plt.figure(layout="constrained").add_subplot()
     above = (result.energies - result.best_energy).ravel() / result.problem.num_spins
-    axes.hist(above, bins=40, color=_BLUE)
+    axes.hist(above, bins=40, color=BLUE)
     axes.set_yscale("log")
     axes.set(xlabel="energy per spin above the best", ylabel="samples", title="Final samples")
     axes.xaxis.set_major_locator(MaxNLocator(5))

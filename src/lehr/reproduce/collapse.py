@@ -19,6 +19,7 @@ from lehr.problem.newman_moore import newman_moore
 from lehr.reproduce.figure import Figure, Spec, filled, table
 from lehr.reproduce.follow import STEPS_TOGETHER, follow
 from lehr.reproduce.statistics import over_seeds, shown
+from lehr.reproduce.verdict import UNMEASURED, UNSEEN, Statement, judged, judgement
 
 
 class Variant(NamedTuple):
@@ -161,16 +162,6 @@ def _share(of: xr.Dataset, name: str) -> str:
     return f"[{float(of[f'{name}_share_low']):.0%}, {float(of[f'{name}_share_high']):.0%}]"
 
 
-_HOLDS, _FAILS, _UNSEEN, _UNMEASURED = "holds", "does not hold", "was not seen", "not measured"
-
-
-def _judgement(holds: bool, measured: bool, otherwise: str = _FAILS) -> str:
-    """A statement of which nothing was measured neither holds nor fails."""
-    if not measured:
-        return _UNMEASURED
-    return _HOLDS if holds else otherwise
-
-
 def _verdict(data: xr.Dataset) -> str:
     """The paper's statements one by one, of its own network."""
     names = data["variant"].values.tolist()
@@ -180,45 +171,46 @@ def _verdict(data: xr.Dataset) -> str:
     trained, trivial = _num_trained(of), int(of["found_trivial"])
     gone = f", {done - trained} diverged" if trained < done else ""
     statements = [
-        (
+        Statement(
             "The free energy leaves the exact curve",
-            _judgement(_worse(of, default), _has_interval(of) and _has_interval(default)),
+            _worse(of, default),
+            _has_interval(of) and _has_interval(default),
             f"worst dF {shown(of, 'worst_excess', '.1f')} %, against {shown(default, 'worst_excess', '.1f')} % of the "
             "default",
         ),
-        (
+        Statement(
             "Some seeds end in excited states",
-            _judgement(ended < trained, trained > 0, otherwise=_UNSEEN),
+            ended < trained,
+            trained > 0,
             f"{ended} of {done} ended with most samples in ground states {_share(of, 'ended_in_ground')}{gone}",
+            otherwise=UNSEEN,
         ),
-        (
+        Statement(
             "Seeds that end in ground states hold one of them only",
-            _judgement(collapsed == ended, ended > 0),
+            collapsed == ended,
+            ended > 0,
             f"of the {ended} that ended so, {collapsed} found one only",
         ),
-        (
+        Statement(
             "It is the trivial one",
-            _judgement(trivial == one, one > 0),
+            trivial == one,
+            one > 0,
             f"of the {one} that found one only, {trivial} found the state of all spins down",
         ),
     ]
-    judged = [
-        f"* {claim}: **{judgement}**{'' if judgement == _UNMEASURED else f'; {seen}'}."
-        for claim, judgement, seen in statements
-    ]
-    never = _judgement(int(default["found_all"]) == 0, _num_trained(default) > 0)
+    never = judgement(int(default["found_all"]) == 0, _num_trained(default) > 0)
     others = [f"*{name}* in {_counted(data.sel(variant=name), 'found_all')}" for name in LESS_TOLD if name in names]
     held = f"""; the default found all of them in {_counted(default, "found_all")} seeds
   {_share(default, "found_all")}, with an entropy of {shown(default, "entropy", ".3f")} ln {_num_ground_states(data)}"""
     seen = "".join(f", {line}" for line in others)
     return f"""Of *{paper}*:
 
-{chr(10).join(judged)}
+{judged(statements)}
 
 Of all networks:
 
 * A recurrent network never holds all ground states of this model:
-  **{never}**{"" if never == _UNMEASURED else held + seen}."""
+  **{never}**{"" if never == UNMEASURED else held + seen}."""
 
 
 def _num_trained(of: xr.Dataset) -> int:
