@@ -171,7 +171,7 @@ def measure(name: str) -> dict[str, float]:
 def _in_a_process(name: str, path: str) -> dict[str, float]:
     environment = {**os.environ, "LEHR_NATIVE": "1" if path == "kernels" else "0"}
     command = [sys.executable, __file__, "--measure", name]
-    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def _machine() -> dict[str, Any]:
