@@ -30,17 +30,23 @@ def test_the_kernels_stay_within_their_memory(tmp_path):
     units = [str(path) for path in sources if path.suffix == ".cpp"]
     include = ["-isystem", jax.ffi.include_dir(), f"-DLEHR_SOURCES={checksum}u"]
     subprocess.run([compiler, *FLAGS, *WATCH, *include, *units, "-o", str(library)], check=True)
-    runtime = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    # The C++ library as well: what watches exceptions looks for it before the interpreter has loaded it.
+    preloaded = [
+        subprocess.run(
+            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
     watched = {
         **os.environ,
         "PYTHONPATH": str(tmp_path),
-        "LD_PRELOAD": runtime.stdout.strip(),
+        "LD_PRELOAD": " ".join(preloaded),
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own
     }
     here = Path(__file__).parent
     tests = [str(here / name) for name in ("test_native.py", "test_native_recurrent.py")]
     told = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "-k", "not threads", *tests],
+        [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-n", "0", "-k", "not threads", *tests],
         env=watched, capture_output=True, text=True, cwd=here.parent,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout[-4000:] + told.stderr[-4000:]
