@@ -17,6 +17,12 @@ FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=fast", "-Wno-psabi", "-fPIC",
 WATCH = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
+def _file(compiler, name):
+    """Where the compiler finds a library."""
+    told = subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    return told.stdout.strip()
+
+
 @pytest.mark.slow
 def test_the_kernels_stay_within_their_memory(tmp_path):
     compiler = shutil.which("g++")
@@ -31,12 +37,7 @@ def test_the_kernels_stay_within_their_memory(tmp_path):
     include = ["-isystem", jax.ffi.include_dir(), f"-DLEHR_SOURCES={checksum}u"]
     subprocess.run([compiler, *FLAGS, *WATCH, *include, *units, "-o", str(library)], check=True)
     # The C++ library as well: what watches exceptions looks for it before the interpreter has loaded it.
-    preloaded = [
-        subprocess.run(
-            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        for name in ("libasan.so", "libstdc++.so")
-    ]
+    preloaded = [_file(compiler, "libasan.so"), _file(compiler, "libstdc++.so")]
     watched = {
         **os.environ,
         "PYTHONPATH": str(tmp_path),
