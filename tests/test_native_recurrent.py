@@ -1,7 +1,5 @@
 """The compiled kernels of recurrent networks, against the reference scan."""
 
-import ctypes
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ from lehr import RNN1D, RNN2D, DilatedRNN, Problem, native, newman_moore, sherri
 from lehr.ansatz import scan
 from lehr.ansatz.recurrent import Recurrent
 from lehr.native import recurrent as kernels
-from test_native import assert_trees_agree, built
+from test_native import assert_trees_agree, built, narrower_instruction_sets
 
 DENSE = sherrington_kirkpatrick(9, seed=1)
 MIXED = Problem.from_terms(6, {(0, 1): 1.0, (1, 2, 4): -0.5, (3,): 0.3, (2, 5): 0.9, (0, 3, 4, 5): -1.1})
@@ -103,24 +101,26 @@ def test_every_number_of_samples_is_dealt_into_tiles(num_samples):
 @built
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 3e-5)])
 def test_every_instruction_set_gives_the_same(x64, tolerance):
-    library = native._library()[0]
-    assert isinstance(library, ctypes.CDLL)
-    widest = library.lehr_level()
     with jax.enable_x64(x64):
         ansatz = with_random_params(RNN2D((3, 3), hidden=10, problem=newman_moore(3)), scale=0.4)
         noise = noise_for(ansatz, 35)
         expected = by_kernels(ansatz, noise, noise)
-        try:
-            for level in range(widest):
-                library.lehr_limit_level(level)
-                assert_trees_agree(by_kernels(ansatz, noise, noise), expected, tolerance)
-        finally:
-            library.lehr_limit_level(widest)
+        for _ in narrower_instruction_sets():
+            assert_trees_agree(by_kernels(ansatz, noise, noise), expected, tolerance)
 
 
 @built
-def test_single_precision_rounds_and_nothing_else():
-    ansatz = with_random_params(RNN2D((4, 4), hidden=12, problem=newman_moore(4)), scale=0.3)
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: RNN2D((4, 4), hidden=12, problem=newman_moore(4)),
+        # The rows of two gates side by side are as long as one padded to eight lanes.
+        lambda: RNN1D(5, cell="gru", hidden=4),
+    ],
+    ids=["heard", "gated"],
+)
+def test_single_precision_rounds_and_nothing_else(build):
+    ansatz = with_random_params(build(), scale=0.3)
     noise = noise_for(ansatz, 40)
     found, expected = by_kernels(ansatz, noise, noise), by_scan(ansatz, noise, noise)
     np.testing.assert_array_equal(found[0][1], expected[0][1])

@@ -128,7 +128,7 @@ template <class T> const Kernels<T>& kernels() {
 struct Tiles {
   int64_t num_samples, count;
 
-  explicit Tiles(int64_t samples) : num_samples(samples), count(samples == 1 ? 1 : 2 * ((samples + 29) / 30)) {}
+  explicit Tiles(int64_t samples) : num_samples(samples), count(samples < 4 ? 1 : 2 * ((samples + 29) / 30)) {}
   int64_t first(int64_t i) const { return i == count ? num_samples : num_samples * i / count / 2 * 2; }
   int size(int64_t i) const { return static_cast<int>(first(i + 1) - first(i)); }
 };
@@ -214,7 +214,7 @@ template <ffi::DataType kType> struct Network {
       return piece;
     };
     const auto pad = [&](const T* from, int64_t rows, int64_t length) {
-      if (cell.width == length) return from;
+      if (cell.width == cell.hidden && length == cell.hidden) return from;
       T* to = take(rows * cell.width);
       for (int64_t k = 0; k < rows; ++k) std::copy_n(from + k * length, cell.hidden, to + k * cell.width);
       return static_cast<const T*>(to);
@@ -354,7 +354,6 @@ ffi::Error Forward(ffi::ThreadPool pool, Real<kType> feed, Table state_slots, Ta
   spread(pool, tiles.count, [&](int64_t i) {
     const int64_t first = tiles.first(i);
     const int count = tiles.size(i);
-    if (count == 0) return;
     Scratch own(tile_bytes<T>(cell, n, packed));
     Tile<T> tile = take_tile<T>(own, cell, n, count);
     Sites<kType> sites(network, maps, own.take<T>(packed));
@@ -556,7 +555,6 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
   spread(pool, tiles.count, [&](int64_t i) {
     const int64_t first = tiles.first(i);
     const int count = tiles.size(i);
-    if (count == 0) return;
     const size_t num_bars = slots * kRows * cell.width, num_gated_bars = cell.num_states * kRows * cell.width;
     Scratch own(tile_bytes<T>(cell, 0, packed) + of(num_bars) + of(num_gated_bars));
     Retreat<T> back{};
@@ -632,7 +630,6 @@ ffi::Error Flips(ffi::ThreadPool pool, Real<kType> spins, Real<kType> states, Re
   spread(pool, n * tiles.count, [&](int64_t index) {
     const int64_t flipped = index / tiles.count, i = index % tiles.count, first = tiles.first(i);
     const int count = tiles.size(i);
-    if (count == 0) return;
     const size_t num_states = slots * kRows * cell.hidden, num_inputs = kRows * cell.num_inputs();
     Scratch own(tile_bytes<T>(cell, n, packed) + of(num_states) + of(num_inputs));
     Tile<T> tile = take_tile<T>(own, cell, n, count);
