@@ -48,6 +48,18 @@ _USERS = {
 }
 
 
+def settings_and_objects(
+    problem: Problem, method: str | None, preset: str | None, changes: Mapping[str, Any], **given: Any
+) -> tuple[AnySettings, dict[str, Any]]:
+    """Settings and objects by the arguments of `lehr.solve`: in `given` the ansatz and the optimiser may be names,
+    which are settings, or objects, like the schedule."""
+    changes = dict(changes) if method is None else {**changes, "method": method}
+    for name in ("ansatz", "optimiser"):
+        if isinstance(given[name], str):
+            changes[name], given[name] = given[name], None
+    return chosen_settings(problem, preset, given["ansatz"], changes), given
+
+
 def chosen_settings(
     problem: Problem, preset: str | None, ansatz: Ansatz | None, changes: dict[str, Any]
 ) -> AnySettings:

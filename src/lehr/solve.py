@@ -16,7 +16,7 @@ from lehr._types import InputError
 from lehr.ansatz.base import Ansatz
 from lehr.engine import Engine
 from lehr.optimise import NaturalGradient
-from lehr.plan import Plan, chosen_settings, make_plan, precision, settings_from_json
+from lehr.plan import Plan, make_plan, precision, settings_and_objects, settings_from_json
 from lehr.problem.base import Problem
 from lehr.progress import Bar, Report
 from lehr.result import Result
@@ -99,14 +99,8 @@ def solve(
         raise InputError(f"Argument `history_every` must be an integer of at least 1, but it is {history_every!r}.")
     if not checkpoint_seconds >= 0:
         raise InputError(f"Argument `checkpoint_seconds` must be at least 0, but it is {checkpoint_seconds}.")
-    if method is not None:
-        changes["method"] = method
-    if isinstance(ansatz, str):
-        changes["ansatz"], ansatz = ansatz, None
-    if isinstance(optimiser, str):
-        changes["optimiser"], optimiser = optimiser, None
-    settings = chosen_settings(problems[0], preset, ansatz, changes)
-    plan = make_plan(problems, settings, {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser})
+    given = {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser}
+    plan = make_plan(problems, *settings_and_objects(problems[0], method, preset, changes, **given))
     several = not isinstance(problem, Problem)
     spec = {
         "settings": plan.settings.to_json(),

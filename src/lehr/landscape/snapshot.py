@@ -17,7 +17,7 @@ from lehr.anneal import informed_at
 from lehr.ansatz.base import Ansatz, with_params
 from lehr.baseline.settings import BASELINES
 from lehr.batch import Batch
-from lehr.plan import AnySettings, Plan, chosen_settings, make_plan, precision, settings_from_json
+from lehr.plan import AnySettings, Plan, make_plan, precision, settings_and_objects, settings_from_json
 from lehr.problem.base import Problem
 from lehr.run_folder import RunFolder
 from lehr.schedule import Controls, Schedule
@@ -117,14 +117,8 @@ def snapshots(
     >>> start.step, end.step, start.values, end.values
     (0, 10, {'temperature': 2.0}, {'temperature': 0.5})
     """
-    if method is not None:
-        changes["method"] = method
-    if isinstance(ansatz, str):
-        changes["ansatz"], ansatz = ansatz, None
-    if isinstance(optimiser, str):
-        changes["optimiser"], optimiser = optimiser, None
-    settings = chosen_settings(problem, preset, ansatz, changes)
-    plan, engine = _networks([problem], settings, {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser})
+    given = {"ansatz": ansatz, "schedule": schedule, "optimiser": optimiser}
+    plan, engine = _networks([problem], *settings_and_objects(problem, method, preset, changes, **given))
     taken: dict[int, Snapshot] = {}
     with precision(plan.settings):
         steps = [_step_of(moment, engine.annealing.schedule) for moment in at]

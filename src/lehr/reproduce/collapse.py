@@ -16,7 +16,7 @@ import xarray as xr
 from lehr.ansatz.order import zigzag
 from lehr.optimise import NaturalGradient
 from lehr.problem.newman_moore import newman_moore
-from lehr.reproduce.figure import Figure, Spec, filled, table
+from lehr.reproduce.figure import Figure, Spec, filled, table, variants_by_seeds
 from lehr.reproduce.follow import STEPS_TOGETHER, follow
 from lehr.reproduce.statistics import over_seeds, shown
 from lehr.reproduce.verdict import UNMEASURED, UNSEEN, Statement, judged, judgement
@@ -293,7 +293,7 @@ FIGURES = (
             "laptop": _LAPTOP,
             "paper": {**_LAPTOP, "variants": list(VARIANTS), "num_steps": 5000, "num_adam_steps": 51_000},
         },
-        axes=lambda spec: {"variant": spec["variants"], "seed": range(spec["num_seeds"])},
+        axes=variants_by_seeds,
         measure=measure_collapse,
         summarise=summarise_collapse,
         findings=findings_collapse,

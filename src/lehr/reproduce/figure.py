@@ -45,6 +45,11 @@ class Figure:
     draw: Callable[[xr.Dataset, Spec], Any]
 
 
+def variants_by_seeds(spec: Spec) -> dict[str, Sequence[Value]]:
+    """One task for each variant and seed."""
+    return {"variant": spec["variants"], "seed": range(spec["num_seeds"])}
+
+
 class Made(NamedTuple):
     """What `make` has made: the files, the text of one of them, and the tasks that failed with the reason."""
 

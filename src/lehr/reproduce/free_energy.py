@@ -28,6 +28,7 @@ from lehr.reproduce.paper_b import (
     SOURCE,
     axes_of_runs,
     in_haste,
+    in_seconds,
     num_steps_of,
     options_of,
     quicker,
@@ -254,20 +255,13 @@ _LAPTOP = {
 
 
 def _figure(name: str, title: str, claim: str, laptop: Spec, smallest: int) -> Figure:
-    smoke = {
-        "sizes": [smallest],
-        "num_seeds": 2,
-        "paper": {str(smallest): quicker(500, num_samples=20)},
-        "default": {"num_steps": 30, "num_samples": 20},
-        "num_final_samples": 200,
-    }
     in_full = {str(size): dict(IN_FULL) for size in laptop["sizes"]}
     paper = {"num_seeds": 10, "paper": in_full, "num_final_samples": 10_000}
     return Figure(
         name=name,
         title=title,
         claim=filled(claim),
-        scales={"smoke": {**laptop, **smoke}, "laptop": laptop, "paper": {**laptop, **paper}},
+        scales={"smoke": {**laptop, **in_seconds(smallest)}, "laptop": laptop, "paper": {**laptop, **paper}},
         axes=axes_of_runs,
         measure=measure_free_energy,
         summarise=summarise_free_energy,

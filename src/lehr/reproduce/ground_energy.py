@@ -22,6 +22,7 @@ from lehr.reproduce.paper_b import (
     VARIANTS,
     axes_of_runs,
     in_haste,
+    in_seconds,
     options_of,
     quicker,
     told_default,
@@ -235,15 +236,7 @@ _LAPTOP = {
     "num_windows": {PAPER: 250, DEFAULT: 40, BRANCHES: 40},
     "num_final_samples": 2000,
 }
-_SMOKE = {
-    **_LAPTOP,
-    "sizes": [3],
-    "num_seeds": 2,
-    "paper": {"3": quicker(500, num_samples=20)},
-    "default": {"num_steps": 30, "num_samples": 20},
-    "num_windows": {PAPER: 10, DEFAULT: 8, BRANCHES: 8},
-    "num_final_samples": 200,
-}
+_SMOKE = {**_LAPTOP, **in_seconds(3), "num_windows": {PAPER: 10, DEFAULT: 8, BRANCHES: 8}}
 _PAPER = {
     **_LAPTOP,
     "num_seeds": 10,

@@ -21,6 +21,7 @@ from lehr.reproduce.paper_b import (
     SOURCE,
     axes_of_runs,
     in_haste,
+    in_seconds,
     options_of,
     quicker,
     told_default,
@@ -268,14 +269,6 @@ _LAPTOP = {
     "default": {},
     "num_final_samples": 5000,
 }
-_SMOKE = {
-    **_LAPTOP,
-    "sizes": [3],
-    "num_seeds": 2,
-    "paper": {"3": quicker(500, num_samples=20)},
-    "default": {"num_steps": 30, "num_samples": 20},
-    "num_final_samples": 200,
-}
 _PAPER = {
     **_LAPTOP,
     "num_seeds": 10,
@@ -287,7 +280,7 @@ FIGURES = (
         name="b-fig6",
         title="which ground states are drawn at the end of a thermal anneal, Newman-Moore L = 3 and 6",
         claim=filled(_CLAIM),
-        scales={"smoke": _SMOKE, "laptop": _LAPTOP, "paper": _PAPER},
+        scales={"smoke": {**_LAPTOP, **in_seconds(3)}, "laptop": _LAPTOP, "paper": _PAPER},
         axes=axes_of_runs,
         measure=measure_ground_samples,
         summarise=summarise_ground_samples,

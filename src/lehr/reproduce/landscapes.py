@@ -4,7 +4,7 @@ from typing import Any
 
 import xarray as xr
 
-from lehr.reproduce.figure import Figure, Spec
+from lehr.reproduce.figure import Figure, Spec, variants_by_seeds
 from lehr.reproduce.landscape_study import DEFAULT, PAPER, UNTRAINED, VARIANTS, measure_landscapes, summarise_landscapes
 from lehr.reproduce.landscape_words import LABELS, controls_of, findings_maps, findings_surfaces
 
@@ -81,7 +81,7 @@ FIGURES = (
         title="loss landscapes of 5 x 5 spins at the beginning, middle and end of an anneal",
         claim=_CLAIM_MAPS,
         scales={"smoke": {**_MAPS, **_SMOKE}, "laptop": _MAPS, "paper": {**_MAPS, **_PAPERS}},
-        axes=lambda spec: {"variant": spec["variants"], "seed": range(spec["num_seeds"])},
+        axes=variants_by_seeds,
         measure=measure_landscapes,
         summarise=summarise_landscapes,
         findings=findings_maps,
@@ -92,7 +92,7 @@ FIGURES = (
         title="loss landscapes of 16 x 16 spins from random parameters to the end of an anneal",
         claim=_CLAIM_SURFACES,
         scales={"smoke": {**_SURFACES, **_SMOKE}, "laptop": _SURFACES, "paper": {**_SURFACES, **_PAPERS}},
-        axes=lambda spec: {"variant": spec["variants"], "seed": range(spec["num_seeds"])},
+        axes=variants_by_seeds,
         measure=measure_landscapes,
         summarise=summarise_landscapes,
         findings=findings_surfaces,

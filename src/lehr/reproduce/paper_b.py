@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lehr.preset import preset
-from lehr.reproduce.figure import Spec
+from lehr.reproduce.figure import Spec, variants_by_seeds
 from lehr.settings import Settings
 from lehr.tasks import Value
 
@@ -56,6 +56,17 @@ IN_FULL: Mapping[str, Any] = MappingProxyType({})
 SINGLE = {"dtype": "float32"}
 
 
+def in_seconds(size: int) -> dict[str, Any]:
+    """What makes a spec of runs one of the scale `smoke`, on one lattice."""
+    return {
+        "sizes": [size],
+        "num_seeds": 2,
+        "paper": {str(size): quicker(500, num_samples=20)},
+        "default": {"num_steps": 30, "num_samples": 20},
+        "num_final_samples": 200,
+    }
+
+
 def told_settings(spec: Spec, method: str, sizes: Sequence[int]) -> str:
     """The settings of paper B's network at each size, and where they differ from Table I."""
     whole = _table_one(method)
@@ -92,7 +103,7 @@ def told_default(spec: Spec) -> str:
 
 def axes_of_runs(spec: Spec) -> dict[str, Sequence[Value]]:
     """One task for each lattice, network and seed."""
-    return {"size": spec["sizes"], "variant": spec["variants"], "seed": range(spec["num_seeds"])}
+    return {"size": spec["sizes"], **variants_by_seeds(spec)}
 
 
 def _table_one(method: str) -> Settings:
