@@ -127,7 +127,13 @@ ROOMS = [
     "reproduce/landscape_words",
     "reproduce/landscapes",
     "reproduce/__init__",  # gathers the figures
-    "cli",
+    "cli/output",
+    "cli/problems",
+    "cli/runs",
+    "cli/studies",
+    "cli/info",
+    "cli/__init__",  # gathers the commands
+    "cli/__main__",
     "__init__",
 ]
 

@@ -1,0 +1,45 @@
+"""The command line: it parses and calls, and computes nothing."""
+
+import os
+import signal
+
+import typer
+
+from lehr._types import InputError
+from lehr.cli.info import info
+from lehr.cli.output import BAD_INPUT, FAILURE, INTERRUPTED, leave
+from lehr.cli.problems import exact, generate
+from lehr.cli.runs import compare, solve
+from lehr.cli.studies import landscape, reproduce
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Ground states of spin glasses, Ising, QUBO and higher-order problems by neural annealing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (generate, solve, exact, compare, reproduce, landscape, info):  # as `lehr --help` lists them
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line with Lehr's exit codes: 0 success, 2 bad input, 1 internal failure, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(prog_name="lehr")
+    except InputError as error:
+        leave(" ".join(str(error).split()), BAD_INPUT)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
+            leave(
+                "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
+                "`lehr compare`, `lehr landscape` or `lehr reproduce` with what is missing.",
+                INTERRUPTED,
+            )
+        raise
+    except Exception as error:
+        if os.environ.get("LEHR_TRACEBACK"):
+            raise
+        leave(f"{type(error).__name__}: {' '.join(str(error).split())} (LEHR_TRACEBACK=1 shows where)", FAILURE)

@@ -1,0 +1,3 @@
+from lehr.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""Commands that look closer: figures of the papers, and the loss around a network."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lehr.cli.output import FAILURE, leave
+
+
+def reproduce(
+    figure: Annotated[str, typer.Argument(help="Name of a figure, or `list`.", metavar="list|FIGURE")],
+    scale: Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (its own size).")] = "laptop",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to or to go on in, reproduce/FIGURE-SCALE.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Make a figure of the papers again and say whether it holds; `list` names them."""
+    from lehr.reproduce import FIGURES, find_figure
+    from lehr.reproduce.figure import make
+    from lehr.tasks import Step
+
+    if figure == "list":
+        print("\n".join(f"{found.name:<12} {found.title}" for found in FIGURES.values()))
+        return
+
+    def report(step: Step) -> None:
+        ended = f"failed twice: {step.failure}" if step.failure else f"{step.seconds:.1f} s"
+        point = ", ".join(map(str, step.point.values()))
+        left = f", about {step.seconds_left / 60:.0f} min left" if step.seconds_left >= 60 else ""
+        print(f"{step.number:>4}/{step.total}  {point}: {ended}{left}", file=sys.stderr, flush=True)
+
+    made = make(find_figure(figure), scale, out or Path("reproduce", f"{figure}-{scale}"), report=report)
+    print(made.text)
+    for file in made.files:
+        print(f"written: {file}", file=sys.stderr)
+    if made.failures:
+        leave(f"{len(made.failures)} tasks failed twice; the text lists them, the same call tries them again", FAILURE)
+
+
+def landscape(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run: the --out of `lehr solve`.", metavar="DIR")],
+    grid: Annotated[int, typer.Option(help="Points along each of the two directions.")] = 51,
+    extent: Annotated[float, typer.Option(help="How far along each direction, both ways.")] = 1.0,
+    samples: Annotated[int | None, typer.Option(help="Samples at each point, those of a training step.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the directions and of the samples.")] = 0,
+    directions: Annotated[str, typer.Option(help="gaussian, norm or filter: how long they are.")] = "gaussian",
+    common: Annotated[bool, typer.Option("--common", help="The same random numbers at every point.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Sum over all states, no noise: up to 16 spins.")] = False,
+    temperature: Annotated[float | None, typer.Option(help="By default that of the next step.", metavar="T")] = None,
+    field: Annotated[float | None, typer.Option(help="By default that of the next step.", metavar="G")] = None,
+    replica: Annotated[int, typer.Option(help="Which of the run's networks.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to, DIR/figures.", metavar="DIR")] = None,
+) -> None:
+    """Show the loss around the network of the run in DIR, on a plane of two random directions."""
+    from lehr.landscape.snapshot import from_folder
+    from lehr.landscape.survey import survey
+    from lehr.progress import Counter
+
+    snapshot = from_folder(folder, replica=replica).at(temperature=temperature, field=field)
+    options = {"grid": grid, "extent": extent, "kind": directions, "seed": seed, "num_samples": samples}
+    with Counter(None, f"landscape {snapshot.problem.name}") as counter:
+        made = survey(
+            snapshot, out or folder / "figures", **options, common=common, exact=exact,
+            report=lambda step: counter.update(step.number, step.total),
+        )  # fmt: skip
+    print(made.text)
+    for file in made.files:
+        print(f"written: {file}", file=sys.stderr)
