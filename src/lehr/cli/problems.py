@@ -24,7 +24,7 @@ class Family(StrEnum):
 def generate(
     family: Family,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; its suffix tells the format.")],
-    size: Annotated[str, typer.Option(help="Number of spins, or the side(s) of a lattice: 10 or 8x12.")],
+    size: Annotated[str, typer.Option(help="Number of spins, or the sides of a lattice: 10, 8x12 or 6x6x6.")],
     seed: Annotated[int | None, typer.Option(help="Seed of the couplings, 0 by default (not for nm).")] = None,
     couplings: Annotated[str | None, typer.Option(help="Law of the couplings (chain, ea).")] = None,
     boundary: Annotated[str | None, typer.Option(help="open or periodic (ea).")] = None,
@@ -38,7 +38,7 @@ def generate(
     # Function, the choices it has, and along how many sides its spins can lie.
     function, allowed, dimensions = {
         Family.chain: (problems.random_chain, {"seed", "couplings"}, 1),
-        Family.ea: (problems.edwards_anderson, {"seed", "couplings", "boundary"}, 2),
+        Family.ea: (problems.edwards_anderson, {"seed", "couplings", "boundary"}, 3),
         Family.sk: (problems.sherrington_kirkpatrick, {"seed"}, 1),
         Family.wpe: (problems.wishart, {"seed", "alpha"}, 1),
         Family.nm: (problems.newman_moore, set(), 2),
@@ -52,7 +52,8 @@ def generate(
     if family is Family.wpe and alpha is None:
         raise InputError("Argument `--alpha` must be given for wpe, but it is missing.")
     if len(shape) > dimensions:
-        raise InputError(f"Argument `--size` must be one number for {family.value}, but it is {size}.")
+        allowed = "one number" if dimensions == 1 else "a side or two"
+        raise InputError(f"Argument `--size` must be {allowed} for {family.value}, but it is {size}.")
     if "seed" in allowed:
         options.setdefault("seed", 0)
     made = function(shape[0] if len(shape) == 1 else shape, **options)
@@ -84,8 +85,9 @@ def exact(
 
 def _shape(size: str) -> tuple[int, ...]:
     parts = size.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+    if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
         raise InputError(
-            f"Argument `--size` must be a number or two joined by x, like 10 or 8x12, but it is {size[:40]!r}."
+            f"Argument `--size` must be a number, or two or three joined by x, like 10 or 8x12, "
+            f"but it is {size[:40]!r}."
         )
     return tuple(int(part) for part in parts)
