@@ -27,6 +27,7 @@ ROOMS = [
     "problem/wishart",
     "problem/newman_moore",
     "problem/__init__",  # gathers the families
+    "problem/families",
     "problem/pairwise",
     "problem/convert",
     "problem/qubo",
