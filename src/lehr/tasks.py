@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import platform
 import re
 import time
 import zlib
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -56,6 +59,11 @@ class Outcome(NamedTuple):
 
     data: xr.Dataset
     failures: list[tuple[Point, str]]
+
+
+def machine() -> str:
+    """What the tasks run on, in words."""
+    return f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.machine()}"
 
 
 def in_turn(measure: Callable[..., xr.Dataset], points: Sequence[Point]) -> Iterator[Ended]:

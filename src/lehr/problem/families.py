@@ -28,7 +28,7 @@ FAMILIES = {
 }
 
 
-def make_problem(family: str, size: int | str, choices: Mapping[str, Any], *, spelt: str = "{}") -> Problem:
+def make_problem(family: str, size: Any, choices: Mapping[str, Any], *, spelt: str = "{}") -> Problem:
     """A problem of a named family.
 
     Arguments: `family`: one of `FAMILIES`; `size`: number of spins or side of a lattice, or sides like "8x12";
@@ -62,8 +62,8 @@ def make_problem(family: str, size: int | str, choices: Mapping[str, Any], *, sp
     return make(sides[0] if len(sides) == 1 else sides, **{**seed, **choices})
 
 
-def _sides(size: int | str, name: str) -> tuple[int, ...]:
-    parts = ["?"] if isinstance(size, bool) else str(size).lower().split("x")
+def _sides(size: Any, name: str) -> tuple[int, ...]:
+    parts = str(size).lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
         raise InputError(
             f"Argument `{name}` must be a number or two joined by x, like 10 or 8x12, but it is {str(size)[:40]!r}."
