@@ -104,6 +104,7 @@ def assert_refused(answer, *parts, code=2):
         (["wpe", "--size", 8, "--alpha", 0.5, "--seed", 1], lambda: lehr.wishart(8, 0.5, seed=1)),
         (["nm", "--size", 3], lambda: lehr.newman_moore((3, 3))),
         (["nm", "--size", "3X4"], lambda: lehr.newman_moore((3, 4))),
+        (["ea", "--size", "2x3x4", "--seed", 3], lambda: lehr.edwards_anderson((2, 3, 4), seed=3)),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -124,7 +125,8 @@ def test_generate(call, tmp_path, arguments, expected):
     ("arguments", "part"),
     [
         (["chain", "--size", "4x4"], "`--size` must be one number for chain"),
-        (["ea", "--size", "4x4x4"], "`--size` must be a number or two joined by x"),
+        (["ea", "--size", "4x4x4x4"], "`--size` must be a number, or two or three joined by x"),
+        (["nm", "--size", "4x4x4"], "`--size` must be a side or two for nm"),
         (["ea", "--size", "-4"], "`--size` must be"),
         (["ea", "--size", "0"], "must be"),
         (["ea", "--size", "four"], "`--size` must be"),
@@ -134,8 +136,8 @@ def test_generate(call, tmp_path, arguments, expected):
         (["nm", "--size", 3, "--seed", 1], "`--seed` must be left out for nm"),
         (["sk", "--size", 99999999999], "`num_spins` must be at most 20000, so that it fits in memory"),
         (["chain", "--size", 99999999999], "`num_spins` must be at most 10000000"),
-        (["ea", "--size", "4x99999999999"], "`shape[0] * shape[1]` must be at most 10000000"),
-        (["nm", "--size", 3163], "`shape[0] * shape[1]` must be at most 10000000"),
+        (["ea", "--size", "4x99999999999"], "`math.prod(shape)` must be at most 10000000"),
+        (["nm", "--size", 3163], "`math.prod(shape)` must be at most 10000000"),
         (["nm", "--size", 5000 * "9"], "`--size` must be"),
         (["wpe", "--size", 20000, "--alpha", 1.5], "`alpha * num_spins**2` must be at most"),
         (["wpe", "--size", 8], "`--alpha` must be given for wpe"),

@@ -106,21 +106,38 @@ def test_published_larger_instances_are_not_beaten():
 
 
 def grid_energy(coupling: np.ndarray, boundary: str, s: np.ndarray) -> float:
-    """The formula in the docstring, bond by bond on s[x, y]."""
-    (lx, ly), total = s.shape, 0.0
-    for x, y in itertools.product(range(lx), range(ly)):
-        if x + 1 < lx or (boundary == "periodic" and lx > 1):
-            total -= coupling[x, y, 0] * s[x, y] * s[(x + 1) % lx, y]
-        if y + 1 < ly or (boundary == "periodic" and ly > 1):
-            total -= coupling[x, y, 1] * s[x, y] * s[x, (y + 1) % ly]
+    """The formula in the docstring, bond by bond on s[x, y] or s[x, y, z]."""
+    total = 0.0
+    for site in np.ndindex(s.shape):
+        for axis, side in enumerate(s.shape):
+            if site[axis] + 1 < side or (boundary == "periodic" and side > 1):
+                other = tuple((x + 1) % side if k == axis else x for k, x in enumerate(site))
+                total -= coupling[(*site, axis)] * s[site] * s[other]
     return total
 
 
 @pytest.mark.parametrize("boundary", ["open", "periodic"])
-@pytest.mark.parametrize("shape", [(3, 4), (4, 3), (2, 3), (5, 2), (2, 2), (1, 5), (6, 1), (1, 2), (2, 1)])
-def test_edwards_anderson_on_any_rectangle_follows_the_formula(shape, boundary):
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (3, 4),
+        (4, 3),
+        (2, 3),
+        (5, 2),
+        (2, 2),
+        (1, 5),
+        (6, 1),
+        (1, 2),
+        (2, 1),
+        (2, 3, 4),
+        (3, 2, 1),
+        (2, 2, 2),
+        (1, 1, 3),
+    ],
+)
+def test_edwards_anderson_on_any_grid_follows_the_formula(shape, boundary):
     glass = edwards_anderson(shape, boundary=boundary, seed=9)
-    coupling = np.random.RandomState(9).uniform(0, 2, size=(*shape, 2)) - 1
+    coupling = np.random.RandomState(9).uniform(0, 2, size=(*shape, len(shape))) - 1
     for s in some_states(glass.num_spins):
         expected = grid_energy(coupling, boundary, s.reshape(shape))
         assert float(glass.energy(s)) == pytest.approx(expected, abs=1e-12)
@@ -139,6 +156,9 @@ def test_edwards_anderson_on_any_rectangle_follows_the_formula(shape, boundary):
         ((2, 2), "periodic", 4),
         ((1, 5), "periodic", 5),
         ((1, 2), "periodic", 1),
+        ((3, 4, 5), "open", 133),
+        ((3, 4, 5), "periodic", 180),
+        ((2, 3, 4), "periodic", 60),
     ],
 )
 def test_number_of_bonds(shape, boundary, bonds):
@@ -342,9 +362,13 @@ def test_names_say_family_size_and_seed():
         (lambda: random_chain(4, seed=-1), r"`seed` must be a whole number from 0 to 2\*\*32 - 1, but it is -1"),
         (lambda: edwards_anderson(4, "uniform01", seed=1), "`couplings` must be one of uniform, pm1, gaussian, but"),
         (lambda: edwards_anderson(4, boundary="free", seed=1), "`boundary` must be one of open, periodic, but it is"),
-        (lambda: edwards_anderson(0, seed=1), "`shape` must be a side L or two sides .* at least 1, but it is 0"),
+        (
+            lambda: edwards_anderson(0, seed=1),
+            r"`shape` must be a side L or sides \(Lx, Ly\) or .* but it is 0",
+        ),
         (lambda: edwards_anderson((4, -2), seed=1), r"`shape` must be .* but it is \(4, -2\)"),
-        (lambda: edwards_anderson((4, 2, 3), seed=1), r"`shape` must be .* but it is \(4, 2, 3\)"),
+        (lambda: edwards_anderson((4, 2, 3, 2), seed=1), r"`shape` must be .* but it is \(4, 2, 3, 2\)"),
+        (lambda: edwards_anderson((4, 0, 3), seed=1), r"`shape` must be .* but it is \(4, 0, 3\)"),
         (lambda: edwards_anderson(1, seed=1), "at least 2, but it is 1"),
         (lambda: edwards_anderson(4, seed=2**32), "`seed` must be .* but it is 4294967296"),
         (lambda: sherrington_kirkpatrick(1, seed=1), "`num_spins` must be .* at least 2, but it is 1"),
@@ -357,7 +381,8 @@ def test_names_say_family_size_and_seed():
         (lambda: wishart(8, math.nan, seed=1), "`alpha` must be .* but it is nan for 8 spins"),
         (lambda: wishart(8, 0.5, seed=-1), "`seed` must be .* but it is -1"),
         (lambda: wishart_planted_state(8, 0.0, seed=1), "`alpha` must be .* but it is 0.0 for 8 spins"),
-        (lambda: newman_moore(0), "`shape` must be .* but it is 0"),
+        (lambda: newman_moore(0), "`shape` must be a side L or two sides .* but it is 0"),
+        (lambda: newman_moore((2, 3, 4)), r"`shape` must be a side L or two sides .* but it is \(2, 3, 4\)"),
         (lambda: newman_moore(3, coupling=math.inf), "`coupling` must be a finite number other than 0, but it is inf"),
         (lambda: newman_moore(3, coupling=0.0), "`coupling` must be a finite number other than 0, but it is 0.0"),
     ],

@@ -107,7 +107,7 @@ def test_every_list_is_an_axis(tmp_path):
         ("@size = 4", ["`problem[1]` must have either a `family` or a `file`"]),
         ("@family = 'ea'\nfile = 'a'", ["`problem[1]` must have either"]),
         ("@family = 'ea'", ["`problem[1].size` must be given"]),
-        ("@family = 'ea'\nsize = '4x'", ["`problem[1].size` must be a number or two"]),
+        ("@family = 'ea'\nsize = '4x'", ["`problem[1].size` must be a number, or two or three"]),
         ("@family = 'ea'\nsize = true", ["`problem[1].size` must be"]),
         ("@family = 'ea'\nsize = [4, []]", ["`problem[1].size` must be"]),
         ("@family = 'sk'\nsize = 4\nboundary = 'open'", ["`problem[1].boundary` must be one of family, size"]),

@@ -227,7 +227,7 @@ def _keep_in_sight(axes: Axes, of: xr.Dataset, name: str) -> None:
     points = points[np.isfinite(points)]
     if points.size:
         bottom = max(np.nanmin([low, values]), points.min() / 30)
-        top = min(np.nanmax([high, values]), points.max() * 30)
+        top = min(high[np.isfinite(high)].max(initial=points.max()), points.max() * 30)
         axes.set_ylim(bottom / 1.5, top * 1.5)
 
 

@@ -22,7 +22,7 @@ class Family(StrEnum):
 def generate(
     family: Family,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; its suffix tells the format.")],
-    size: Annotated[str, typer.Option(help="Number of spins, or the side(s) of a lattice: 10 or 8x12.")],
+    size: Annotated[str, typer.Option(help="Number of spins, or the sides of a lattice: 10, 8x12 or 6x6x6.")],
     seed: Annotated[int | None, typer.Option(help="Seed of the couplings, 0 by default (not for nm).")] = None,
     couplings: Annotated[str | None, typer.Option(help="Law of the couplings (chain, ea).")] = None,
     boundary: Annotated[str | None, typer.Option(help="open or periodic (ea).")] = None,

@@ -91,14 +91,19 @@ template <class T> struct Tile {
   }
 };
 
-// A tile on its way back: the derivatives in states (bars) and in what the maps of the layers give (deltas).
+// A tile on its way back: the derivatives in states (bars) and in what the maps of the layers give (deltas). A bar is
+// cleared when its state's deltas are known, and its place is taken by that of another state, `ring` slots before; only
+// what the zero state of slot 0 would get has a place of its own, which nobody reads.
 template <class T> struct Retreat {
   Tile<T> tile;
   const T* blame;
   T *bars, *gated_bars, *deltas, *gated;
   int64_t stride;  // of deltas and gated states
+  int64_t ring;    // a power of two
 
-  T* bar(int64_t slot, int m, int64_t width) const { return bars + (slot * kRows + m) * width; }
+  T* bar(int64_t slot, int m, int64_t width) const {
+    return bars + ((slot == 0 ? ring : slot & (ring - 1)) * kRows + m) * width;
+  }
   T* gated_bar(int64_t p, int m, int64_t width) const { return gated_bars + (p * kRows + m) * width; }
   T* delta(int64_t map, int m, int64_t width) const { return deltas + map * stride + m * width; }
   T* kept(int64_t state, int m, int64_t width) const { return gated + state * stride + m * width; }
@@ -135,6 +140,14 @@ struct Tiles {
 
 using Table = ffi::Buffer<ffi::S32>;
 template <ffi::DataType kType> using Real = ffi::Buffer<kType>;
+
+// Asks for rows that will be read or written soon: the machine does not foresee the step from site to site.
+template <class T> inline void expect(const T* rows, int64_t count) {
+  for (int64_t k = 0; k < count; k += 64 / sizeof(T)) __builtin_prefetch(rows + k);
+}
+template <class T> inline void expect_to_write(T* rows, int64_t count) {
+  for (int64_t k = 0; k < count; k += 64 / sizeof(T)) __builtin_prefetch(rows + k, 1);
+}
 
 struct Attributes {
   int64_t kind, activation, depth, hidden;
@@ -185,6 +198,15 @@ template <ffi::DataType kType> struct Network {
     for (int64_t l = 0; l < cell.depth; ++l) add_layer(l == 0 ? cell.num_inputs() : cell.hidden);
   }
 
+  // A power of two, of slots: no state is read further from where it was written.
+  int64_t ring() const {
+    int64_t reach = 1, size = 1;
+    for (int64_t t = 0; t < num_sites; ++t)
+      for (int64_t i = 0; i < cell.depth * cell.num_states; ++i)
+        if (reads(t)[i] > 0) reach = std::max(reach, 1 + t * cell.depth + i / cell.num_states - reads(t)[i]);
+    while (size < reach) size *= 2;
+    return size;
+  }
   const int32_t* reads(int64_t t) const { return state_slots + t * cell.depth * cell.num_states; }
   const int32_t* sees(int64_t t) const { return spin_slots + t * cell.num_spins; }
   size_t head() const { return cell.num_kinds ? 1 : 0; }  // its bias; its kernel follows
@@ -363,6 +385,7 @@ ffi::Error Forward(ffi::ThreadPool pool, Real<kType> feed, Table state_slots, Ta
     for (int64_t t = 0; t < n; ++t) {
       const int64_t at = t * num_samples + first;
       tile.inputs = inputs->typed_data() + at * cell.num_inputs();
+      if (t + 1 < n) expect_to_write(tile.own_state(1 + (t + 1) * cell.depth, 0, cell.hidden), count * cell.hidden);
       kernel.listen(cell, network.heard.data(), network.sees(t), t, tile);
       kernel.advance(cell, sites[t], network.reads(t), t, tile, logit);
       std::copy_n(feed.typed_data() + at, count, given);
@@ -438,8 +461,7 @@ template <ffi::DataType kType> class Gradient {
 
   void add(int64_t first_site, int64_t last_site, int64_t first_sample, int64_t last_sample) {
     const Kernels<T>& kernel = kernels<T>();
-    for (int64_t t = first_site; t < last_site; ++t)
-      for (int64_t m = first_sample; m < last_sample; ++m) add_one(kernel, t, m);
+    for (int64_t t = first_site; t < last_site; ++t) add_site(kernel, t, first_sample, last_sample);
     for (Gather<T>& gather : gathers_) gather.flush(kernel);
   }
 
@@ -473,49 +495,64 @@ template <ffi::DataType kType> class Gradient {
   }
 
  private:
-  const T* state(int64_t slot, int64_t m) const {
-    return passed_.states + (slot * passed_.num_samples + m) * cell_.hidden;
+  // Rows of all samples, and the first number of one of these rows.
+  const T* states(int64_t slot) const { return passed_.states + slot * passed_.num_samples * cell_.hidden; }
+  const T* rows(const T* from, int64_t number) const { return from + number * passed_.num_samples * cell_.width; }
+
+  void add_site(const Kernels<T>& kernel, int64_t t, int64_t begin, int64_t end) {
+    static constexpr T kOne = 1;
+    const int64_t at = t * passed_.num_samples;
+    const T *inputs = passed_.inputs + at * cell_.num_inputs(), *blame = passed_.blame + at;
+    for (int64_t h = 0; h < cell_.num_kinds; ++h) {
+      const T* fields = passed_.fields + (t * cell_.num_kinds + h) * passed_.num_samples;
+      for (int64_t m = begin; m < end; ++m) memory_[h] += blame[m] * fields[m];
+    }
+    for (int64_t m = begin; m < end; ++m) memory_[cell_.num_kinds] += blame[m];
+    Gather<T>* gather = gathers_.data();
+    const T* top = states((t + 1) * cell_.depth);
+    for (int64_t m = begin; m < end; ++m) {
+      const T* row = top + m * cell_.hidden;
+      expect(row, cell_.hidden);
+      if (cell_.width != cell_.hidden) {
+        T* fresh = gather->fresh();
+        std::fill(std::copy_n(row, cell_.hidden, fresh), fresh + cell_.width, T(0));
+        row = fresh;
+      }
+      gather->add(kernel, blame + m, row);
+    }
+    ++gather;
+    for (int64_t layer = t * cell_.depth, l = 0; l < cell_.depth; ++l, ++layer) {
+      for (int64_t map = 0; map < cell_.num_maps; ++map, ++gather) {
+        const T* deltas = rows(passed_.deltas, layer * cell_.num_maps + map);
+        for (int64_t m = begin; m < end; ++m) {
+          expect(deltas + m * cell_.width, cell_.width);
+          gather->add(kernel, &kOne, deltas + m * cell_.width);
+        }
+      }
+      for (const Piece& piece : cell_.pieces[l]) add_piece(kernel, *gather++, piece, t, l, inputs, begin, end);
+    }
   }
 
-  void add_one(const Kernels<T>& kernel, int64_t t, int64_t m) {
-    static constexpr T kOne = 1;
-    const int64_t at = t * passed_.num_samples + m, last = 1 + (t + 1) * cell_.depth - 1;
-    const T *inputs = passed_.inputs + at * cell_.num_inputs(), *blame = passed_.blame + at;
-    for (int64_t h = 0; h < cell_.num_kinds; ++h)
-      memory_[h] += *blame * passed_.fields[(t * cell_.num_kinds + h) * passed_.num_samples + m];
-    memory_[cell_.num_kinds] += *blame;
-    Gather<T>* gather = gathers_.data();
-    const T* top = state(last, m);
-    if (cell_.width != cell_.hidden) {
-      T* row = gather->fresh();
-      std::fill(std::copy_n(top, cell_.hidden, row), row + cell_.width, T(0));
-      top = row;
-    }
-    gather++->add(kernel, blame, top);
-    const int32_t* reads = network_.reads(t);
-    const auto row_of = [&](const T* rows, int64_t number) {
-      return rows + (number * passed_.num_samples + m) * cell_.width;
-    };
-    for (int64_t l = 0; l < cell_.depth; ++l) {
-      const int64_t layer = t * cell_.depth + l;
-      for (int64_t map = 0; map < cell_.num_maps; ++map)
-        gather++->add(kernel, &kOne, row_of(passed_.deltas, layer * cell_.num_maps + map));
-      for (const Piece& piece : cell_.pieces[l]) {
-        Gather<T>& own = *gather++;
-        const int64_t slot = cell_.slot(piece, reads, t, l);
-        if (piece.state >= 0 && slot == 0) continue;
-        const T* row = piece.gated                     ? row_of(passed_.gated, layer * cell_.num_states + piece.state)
-                       : piece.state < 0 && l == 0 ? inputs
-                                                       : state(slot, m);
-        const T* delta = row_of(passed_.deltas, layer * cell_.num_maps + piece.map);
-        if (piece.channel >= 0 && inputs[piece.channel] == T(0)) continue;
-        if (cell_.is_feature(piece.channel)) {
-          T* fresh = own.fresh();
-          for (int64_t j = 0; j < cell_.width; ++j) fresh[j] = inputs[piece.channel] * delta[j];
-          delta = fresh;
-        }
-        own.add(kernel, row, delta);
+  void add_piece(const Kernels<T>& kernel, Gather<T>& gather, const Piece& piece, int64_t t, int64_t l,
+                 const T* inputs, int64_t begin, int64_t end) {
+    const int64_t slot = cell_.slot(piece, network_.reads(t), t, l), layer = t * cell_.depth + l;
+    if (piece.state >= 0 && slot == 0) return;
+    const bool outside = piece.state < 0 && l == 0;
+    const int64_t stride = piece.gated ? cell_.width : outside ? cell_.num_inputs() : cell_.hidden;
+    const T* from = piece.gated ? rows(passed_.gated, layer * cell_.num_states + piece.state)
+                    : outside ? inputs
+                              : states(slot);
+    const T* deltas = rows(passed_.deltas, layer * cell_.num_maps + piece.map);
+    for (int64_t m = begin; m < end; ++m) {
+      const T input = piece.channel < 0 ? T(1) : inputs[m * cell_.num_inputs() + piece.channel];
+      if (input == T(0)) continue;
+      const T* delta = deltas + m * cell_.width;
+      if (cell_.is_feature(piece.channel)) {
+        T* fresh = gather.fresh();
+        for (int64_t j = 0; j < cell_.width; ++j) fresh[j] = input * delta[j];
+        delta = fresh;
       }
+      gather.add(kernel, from + m * stride, delta);
     }
   }
 
@@ -542,6 +579,7 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
   const Kernels<T>& kernel = kernels<T>();
   const int64_t n = network.num_sites, num_samples = weights.dimensions()[1], slots = 1 + n * cell.depth;
   const Tiles tiles(num_samples);
+  const int64_t ring = network.ring();
   const size_t packed = network.packed(cell.shared);
   const int64_t parts = !cell.shared || by_sample ? 0 : std::min(n, kMostParts);
   const size_t size = Gradient<kType>::size(network), num_states = n * cell.depth * num_samples * cell.width;
@@ -555,7 +593,7 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
   spread(pool, tiles.count, [&](int64_t i) {
     const int64_t first = tiles.first(i);
     const int count = tiles.size(i);
-    const size_t num_bars = slots * kRows * cell.width, num_gated_bars = cell.num_states * kRows * cell.width;
+    const size_t num_bars = (ring + 1) * kRows * cell.width, num_gated_bars = cell.num_states * kRows * cell.width;
     Scratch own(tile_bytes<T>(cell, 0, packed) + of(num_bars) + of(num_gated_bars));
     Retreat<T> back{};
     back.tile = take_tile<T>(own, cell, 0, count);
@@ -565,6 +603,7 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
     back.bars = own.take<T>(num_bars);
     back.gated_bars = own.take<T>(num_gated_bars);
     back.stride = num_samples * cell.width;
+    back.ring = ring;
     Sites<kType> sites(network, maps, own.take<T>(packed));
     std::fill_n(back.bars, num_bars, T(0));
     std::fill_n(back.tile.scaled, kRows * cell.width, T(0));
@@ -575,6 +614,10 @@ ffi::Error Backward(ffi::ThreadPool pool, Real<kType> weights, Real<kType> state
       back.tile.inputs = const_cast<T*>(inputs.typed_data()) + at * cell.num_inputs();
       back.deltas = deltas + layer * cell.num_maps * back.stride + first * cell.width;
       back.gated = gated + layer * cell.num_states * back.stride + first * cell.width;
+      if (t > 0) {
+        expect(back.tile.state(layer, 0, cell.hidden), count * cell.hidden);
+        expect_to_write(back.deltas - back.stride, count * cell.width);
+      }
       kernel.retreat(cell, sites[t], network.reads(t), t, back);
     }
   });

@@ -1,5 +1,6 @@
 """Checks of the arguments that the families share."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -34,14 +35,14 @@ def checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-def checked_shape(shape: int | Sequence[int]) -> tuple[int, int]:
-    """Sides (Lx, Ly) of a rectangle; a single number is the side of a square."""
+def checked_shape(shape: int | Sequence[int], most_sides: int = 2) -> tuple[int, ...]:
+    """Sides of a grid, two or up to `most_sides`; a single number is the side of a square."""
     sides = (shape, shape) if isinstance(shape, int | np.integer) else tuple(shape)
-    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in sides):
+    numbers = all(isinstance(side, int | np.integer) and side >= 1 for side in sides)
+    if not 2 <= len(sides) <= most_sides or not numbers:
+        allowed = "two sides (Lx, Ly)" if most_sides == 2 else "sides (Lx, Ly) or (Lx, Ly, Lz)"
         raise InputError(
-            f"Argument `shape` must be a side L or two sides (Lx, Ly), whole numbers of at least 1, "
-            f"but it is {shape!r}."
+            f"Argument `shape` must be a side L or {allowed}, whole numbers of at least 1, but it is {shape!r}."
         )
-    rows, columns = int(sides[0]), int(sides[1])
-    checked_count("shape[0] * shape[1]", rows * columns, 1)
-    return rows, columns
+    checked_count("math.prod(shape)", math.prod(map(int, sides)), 1)
+    return tuple(map(int, sides))

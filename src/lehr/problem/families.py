@@ -21,7 +21,7 @@ _NEEDED = {"wpe": "alpha"}
 
 FAMILIES = {
     "chain": Family(random_chain, {"seed": int, "couplings": str}, 1),
-    "ea": Family(edwards_anderson, {"seed": int, "couplings": str, "boundary": str}, 2),
+    "ea": Family(edwards_anderson, {"seed": int, "couplings": str, "boundary": str}, 3),
     "sk": Family(sherrington_kirkpatrick, {"seed": int}, 1),
     "wpe": Family(wishart, {"seed": int, "alpha": float}, 1),
     "nm": Family(newman_moore, {}, 2),
@@ -57,15 +57,17 @@ def make_problem(family: str, size: Any, choices: Mapping[str, Any], *, spelt: s
     if (needed := _NEEDED.get(family)) and needed not in choices:
         raise InputError(f"Argument `{spelt.format(needed)}` must be given for {family}, but it is missing.")
     if len(sides) > most_sides:
-        raise InputError(f"Argument `{spelt.format('size')}` must be one number for {family}, but it is {size}.")
+        wanted = "one number" if most_sides == 1 else "a side or two"
+        raise InputError(f"Argument `{spelt.format('size')}` must be {wanted} for {family}, but it is {size}.")
     seed = {"seed": 0} if "seed" in allowed else {}
     return make(sides[0] if len(sides) == 1 else sides, **{**seed, **choices})
 
 
 def _sides(size: Any, name: str) -> tuple[int, ...]:
     parts = str(size).lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+    if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
         raise InputError(
-            f"Argument `{name}` must be a number or two joined by x, like 10 or 8x12, but it is {str(size)[:40]!r}."
+            f"Argument `{name}` must be a number, or two or three joined by x, like 10 or 8x12, "
+            f"but it is {str(size)[:40]!r}."
         )
     return tuple(int(part) for part in parts)
