@@ -27,6 +27,7 @@ ROOMS = [
     "problem/wishart",
     "problem/newman_moore",
     "problem/__init__",  # gathers the families
+    "problem/families",
     "problem/pairwise",
     "problem/convert",
     "problem/qubo",
@@ -111,6 +112,12 @@ ROOMS = [
     "landscape/picture",
     "plot",
     "landscape/survey",
+    "sweep/spec",
+    "sweep/grid",
+    "sweep/statistics",
+    "sweep/table",
+    "sweep/run",
+    "sweep/__init__",  # gathers what sweeps
     "reproduce/figure",
     "reproduce/statistics",
     "reproduce/verdict",
@@ -131,6 +138,7 @@ ROOMS = [
     "cli/problems",
     "cli/runs",
     "cli/studies",
+    "cli/sweeps",
     "cli/info",
     "cli/__init__",  # gathers the commands
     "cli/__main__",

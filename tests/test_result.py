@@ -350,7 +350,7 @@ def resign(folder: Path) -> None:
         ("virtual", "`energy` is not an array of its own"),
         ("link", "`energy` lies elsewhere"),
         ("bomb", "`energy` promises more data"),
-        ("objects", "`energy` holds something else than numbers"),
+        ("objects", "`energy` holds something else than numbers and characters"),
         ("not spins", r"`samples` must hold spins \+1 and -1"),
         ("shape", "must be readable netCDF"),
     ],

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from lehr import InputError
-from lehr._netcdf import write_dataset
-from lehr.tasks import TaskError, run_tasks
+from lehr._netcdf import read_dataset, write_dataset
+from lehr.tasks import TaskError, attempt, run_tasks
 
 AXES = {"letter": ["b c", "a"], "number": [3, 1, 2]}
 
@@ -25,9 +25,9 @@ class Measure:
         return xr.Dataset({"value": 10.0 * len(letter) + number, "curve": ("t", np.arange(2) * number)})
 
 
-def run(folder, measure, axes=AXES, spec=None, steps=None):
+def run(folder, measure, axes=AXES, spec=None, steps=None, **options):
     report = (lambda step: None) if steps is None else steps.append
-    return run_tasks(axes, measure, folder, spec or {"study": 1}, report=report)
+    return run_tasks(axes, measure, folder, spec or {"study": 1}, report=report, **options)
 
 
 def test_answers_stand_where_they_belong(tmp_path):
@@ -96,6 +96,20 @@ def test_a_task_that_fails_twice_is_told_and_tried_by_the_next_call(tmp_path):
     assert again.calls == [("a", 1)]
 
 
+def test_an_engine_may_end_tasks_in_any_order(tmp_path):
+    def backwards(measure, points):
+        for place in reversed(range(len(points))):
+            yield attempt(measure, points[place], place)
+
+    run(tmp_path, Measure(), axes={**AXES, "number": [1]})
+    measure, steps = Measure(("b c", 2), 99), []
+    data, failures = run(tmp_path, measure, steps=steps, engine=backwards)
+    assert measure.calls == [("a", 2), ("a", 3), ("b c", 2), ("b c", 2), ("b c", 3)]
+    assert [step.number for step in steps] == [3, 4, 5, 6]
+    assert [point for point, _ in failures] == [{"letter": "b c", "number": 2}]
+    np.testing.assert_array_equal(data["value"], [[33, 31, np.nan], [13, 11, 12]])
+
+
 def test_nothing_but_failures_is_an_error(tmp_path):
     with pytest.raises(TaskError, match=r"All 1 tasks failed, the first by ValueError: first line second line\."):
         run(tmp_path, Measure(("a", 1), 99), axes={"letter": ["a"], "number": [1]})
@@ -147,3 +161,16 @@ def test_the_data_can_be_written_with_their_names(tmp_path):
     with xr.open_dataset(tmp_path / "all.nc", engine="h5netcdf") as found:
         assert found["letter"].values.tolist() == ["b c", "a"]
         np.testing.assert_array_equal(found["value"], data["value"])
+    assert read_dataset(tmp_path / "all.nc").equals(data)
+
+
+def test_names_come_back_as_they_were(tmp_path):
+    named = xr.Dataset(
+        {"of": ("letter", ["Γ", ""]), "yes": ("letter", [True, False])}, {"letter": ["ä b", "c"]}, {"about": "a\nb"}
+    )
+    for _ in range(2):
+        write_dataset(named, tmp_path / "names.nc")
+        found = read_dataset(tmp_path / "names.nc")
+        assert found.identical(named)
+        assert found["of"].dtype.kind == found["letter"].dtype.kind == "U"
+        named = found

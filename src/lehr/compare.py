@@ -1,6 +1,5 @@
 """Methods side by side on one problem: the same seconds for each, residual energy against time, time to solution."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from lehr.baseline.settings import BASELINES
 from lehr.exact.choose import Reference, exact
 from lehr.metrics import Interval, bootstrap, is_ground, time_to_solution, wilson
 from lehr.plan import ALL_METHODS
-from lehr.problem.base import Problem
+from lehr.problem.base import Problem, fingerprint
 from lehr.solve import solve
 
 # Steps of the first rung; each rung doubles them.
@@ -197,7 +196,7 @@ def compare(
         raise InputError("Argument `methods` must name at least one method, and each once, but it does not.")
     if not 0 < seconds < float("inf"):
         raise InputError(f"Argument `seconds` must be positive and finite, but it is {seconds}.")
-    spec = {"methods": list(methods), "seconds": seconds, "seed": seed, "problem": _fingerprint(problem)}
+    spec = {"methods": list(methods), "seconds": seconds, "seed": seed, "problem": fingerprint(problem)}
     reference = _reference(problem)
     rungs = _found(out, spec)
     for method in methods:
@@ -268,14 +267,6 @@ def _found(out: str | Path | None, spec: dict[str, Any]) -> list[Rung]:
         return [Rung(**{**rung, "energies": tuple(rung["energies"])}) for rung in content["rungs"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"File `{path}` must be one that `compare` wrote, but: {one_line(error)}.") from None
-
-
-def _fingerprint(problem: Problem) -> str:
-    digest = hashlib.sha256(repr((problem.num_spins, float(problem.offset))).encode())
-    for terms in problem.terms:
-        digest.update(np.ascontiguousarray(terms.indices).data)
-        digest.update(np.ascontiguousarray(terms.coefficients).data)
-    return digest.hexdigest()
 
 
 def _shown(interval: Interval) -> str:

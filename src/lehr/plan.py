@@ -79,9 +79,8 @@ def chosen_settings(
         for name in sorted(set(changes) & ({f.name for f in fields(Settings)} - {f.name for f in fields(settings)})):
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which trains no network.")
     settings = settings.changed(**changes)
-    for name, users in _USERS.items():
-        cools = name == "temperature" and isinstance(settings, Settings) and settings.branches > 1
-        if changes.get(name) is not None and settings.method not in users and not cools:
+    for name in _USERS:
+        if changes.get(name) is not None and not _uses(settings, name):
             raise InputError(f"Argument `{name}` must be left out for {settings.method}, which has no such term.")
     if isinstance(settings, Settings) and settings.optimiser == "natural":
         for name in ("max_gradient_norm", "normalise"):
@@ -90,6 +89,23 @@ def chosen_settings(
                     f"Argument `{name}` must be left out for the natural gradient, which controls its own step."
                 )
     return settings
+
+
+def _uses(settings: AnySettings, name: str) -> bool:
+    cools = name == "temperature" and isinstance(settings, Settings) and settings.branches > 1
+    return cools or settings.method in _USERS[name]
+
+
+def ranges_of(settings: AnySettings, problems: list[Problem]) -> dict[str, tuple[float, float]]:
+    """(start, stop) of what the method ramps, by the names of the settings; runs that are given them share a schedule.
+
+    >>> pair = Problem.from_terms(2, {(0, 1): 5.0})
+    >>> ranges_of(Settings(), [pair]), ranges_of(Settings(method="cqo"), [pair])
+    ({'temperature': (5.0, 0.15)}, {})
+    """
+    ranges = settings.ranges(problems)
+    named = {"temperature": ranges["temperature"], "transverse_field": ranges["field"]}
+    return {name: ends for name, ends in named.items() if _uses(settings, name)}
 
 
 def settings_from_json(content: Mapping[str, Any]) -> AnySettings:

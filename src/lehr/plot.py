@@ -183,6 +183,64 @@ def plot_variants(data: xr.Dataset, families: Mapping[str, str], title: str) -> 
     return figure
 
 
+def plot_sweep(data: xr.Dataset) -> Figure:
+    """Residual energy against steps and against seconds of a run, and the time to solution: a row for each ensemble.
+
+    `data` is that of `lehr.sweep.summarise`. Points are typical values over the instances with intervals of 95 %, one
+    line for each method and further setting. Where the median instance was never solved, an arrow starts at the lower
+    end of the time's interval.
+    """
+    names = data["ensemble"].values.tolist()
+    figure, grid = plt.subplots(
+        len(names), 3, squeeze=False, figsize=(12, 3.6 * len(names) + 0.3), layout="constrained", sharex="col"
+    )
+    curves = list(dict.fromkeys(data["curve"].values.tolist()))
+    for row, name in zip(grid, names, strict=True):
+        inside = data.sel(ensemble=name)
+        for number, label in enumerate(curves):
+            of = inside.isel(setting=(data["curve"] == label).values).sortby("steps")
+            style = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)], "ms": 5}
+            _sweep_line(row[0], of["steps"], of, "residual_typical", label=label, **style)
+            _sweep_line(row[1], of["seconds_per_run"], of, "residual_typical", **style)
+            _sweep_line(row[2], of["steps"], of, "time_to_solution_typical", **style)
+        row[0].set_ylabel("typical residual energy per spin")
+        row[2].set_ylabel("seconds to solution (99 %)")
+        row[0].set_title(name, fontsize="medium", loc="left")
+        for axes, key in ((row[0], "residual_typical"), (row[2], "time_to_solution_typical")):
+            _keep_in_sight(axes, inside, key)
+    for axes, label in zip(grid[-1], ("steps", "seconds of a run", "steps"), strict=True):
+        axes.set_xlabel(label)
+    for axes in grid.flat:
+        axes.set(xscale="log", yscale="log")
+        axes.grid(color="#e4e6ea", lw=0.8)
+        axes.set_axisbelow(True)
+    for row in grid:
+        row[1].sharey(row[0])
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
+    return figure
+
+
+def _keep_in_sight(axes: Axes, of: xr.Dataset, name: str) -> None:
+    """Points decide what is shown, and bars as far as they do not dwarf them: those of two instances are huge."""
+    values, low, high = (of[f"{name}{end}"].values for end in ("", "_low", "_high"))
+    points = np.where(np.isinf(values), low, values)
+    points = points[np.isfinite(points)]
+    if points.size:
+        bottom = max(np.nanmin([low, values]), points.min() / 30)
+        top = min(high[np.isfinite(high)].max(initial=points.max()), points.max() * 30)
+        axes.set_ylim(bottom / 1.5, top * 1.5)
+
+
+def _sweep_line(axes: Axes, x: xr.DataArray, of: xr.Dataset, name: str, *, label: str | None = None, **style) -> None:
+    places, values, low, high = (part.values for part in (x, of[name], of[f"{name}_low"], of[f"{name}_high"]))
+    there = np.isfinite(values)
+    bars = [values[there] - low[there], high[there] - values[there]]
+    bars = np.maximum(np.nan_to_num(bars, nan=0.0, posinf=0.0), 0)  # runs that tell no interval, or no end of it
+    axes.errorbar(places[there], values[there], bars, lw=1.2, elinewidth=0.8, label=label, **style)
+    never = np.isinf(values) & np.isfinite(low)
+    axes.plot(places[never], low[never], color=style["color"], marker=r"$\uparrow$", ms=9, ls="none")
+
+
 def save_both(figure: Figure, stem: str | Path) -> list[Path]:
     """Write a figure as PNG and PDF, `stem` with the suffixes of these, and close it; returns the files."""
     return [_saved(figure, Path(f"{stem}.{kind}")) for kind in ("png", "pdf")]

@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import os
+import platform
 import re
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -38,11 +41,47 @@ class Step(NamedTuple):
     failure: str | None
 
 
+class Ended(NamedTuple):
+    """One task, by its place among those that an engine got: the answer, or why there is none, and its seconds."""
+
+    place: int
+    answer: xr.Dataset | None
+    failure: str | None
+    seconds: float
+
+
+# Runs the function at all points, in any order and anywhere, and yields each task when it has ended.
+Engine = Callable[[Callable[..., xr.Dataset], Sequence[Point]], Iterator[Ended]]
+
+
 class Outcome(NamedTuple):
     """The answers of all tasks in one dataset, NaN where there is none, and the points that failed with the reason."""
 
     data: xr.Dataset
     failures: list[tuple[Point, str]]
+
+
+def machine() -> str:
+    """What the tasks run on, in words."""
+    return f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.machine()}"
+
+
+def in_turn(measure: Callable[..., xr.Dataset], points: Sequence[Point]) -> Iterator[Ended]:
+    """The tasks one after the other, in this process."""
+    for place, point in enumerate(points):
+        yield attempt(measure, point, place)
+
+
+def attempt(measure: Callable[..., xr.Dataset], point: Point, place: int) -> Ended:
+    """One task, which is tried once more where it fails."""
+    started, answer, failure = time.perf_counter(), None, None
+    for _ in range(_ATTEMPTS):
+        try:
+            answer, failure = measure(**point), None
+            break
+        except Exception as error:
+            failure = f"{type(error).__name__}: {one_line(error)}"
+    return Ended(place, answer, failure, time.perf_counter() - started)
 
 
 def run_tasks(
@@ -52,15 +91,17 @@ def run_tasks(
     spec: Mapping[str, Any],
     *,
     report: Callable[[Step], Any] = lambda step: None,
+    engine: Engine = in_turn,
 ) -> Outcome:
-    """`measure(**point)` at every point of the grid, one after the other, the last axis fastest.
+    """`measure(**point)` at every point of the grid, the last axis fastest.
 
     Each answer is written when it is there, and a second call with the same `folder` goes on with the points that have
     none, whether they were never reached, interrupted or failed. A task that fails is tried once more.
 
     Arguments: `axes`: names and their values; `measure` returns a dataset of numbers, with the same variables at every
     point; `spec`: JSON, all that decides an answer besides its point, so that a folder never mixes two studies;
-    `report` is called after each task that was run.
+    `report` is called after each task that was run; `engine` runs those that are missing, by default one after the
+    other.
 
     Returns: an `Outcome` whose data have the axes as their first dimensions, and `task_seconds`.
 
@@ -81,20 +122,18 @@ def run_tasks(
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     files = [_file(folder, point) for point in points]
     answers = {number: read_dataset(file) for number, file in enumerate(files) if file.exists()}
-    failures, spent = [], []
     missing = [number for number in range(len(points)) if number not in answers]
-    for place, number in enumerate(missing):
-        started = time.perf_counter()
-        answer, failure = _attempt(measure, points[number])
-        spent.append(time.perf_counter() - started)
-        if answer is None:
-            failures.append((points[number], failure))
+    failures, started = [], time.perf_counter()
+    for count, ended in enumerate(engine(measure, [points[number] for number in missing]), start=1):
+        number = missing[ended.place]
+        if ended.answer is None:
+            failures.append((points[number], ended.failure or "no answer"))
         else:
-            answers[number] = answer.assign(task_seconds=spent[-1])
+            answers[number] = ended.answer.assign(task_seconds=ended.seconds)
             write_dataset(answers[number], files[number])
-        left = np.mean(spent) * (len(missing) - place - 1)
-        done = len(points) - len(missing) + place + 1
-        report(Step(done, len(points), points[number], spent[-1], float(left), failure))
+        left = (time.perf_counter() - started) / count * (len(missing) - count)
+        done = len(points) - len(missing) + count
+        report(Step(done, len(points), points[number], ended.seconds, left, ended.failure))
     if not answers:
         raise TaskError(f"All {len(points)} tasks failed, the first by {failures[0][1]}.")
     return Outcome(_combined(axes, answers), failures)
@@ -116,17 +155,6 @@ def _file(folder: Path, point: Point) -> Path:
     """Named for people; the digits tell apart what letters do not."""
     words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in point.values()]
     return folder / f"{'-'.join(words)[:80]}-{zlib.crc32(repr(point).encode()):08x}.nc"
-
-
-def _attempt(measure: Callable[..., xr.Dataset], point: Point) -> tuple[xr.Dataset | None, str | None]:
-    """The answer, or why there is none."""
-    failure = None
-    for _ in range(_ATTEMPTS):
-        try:
-            return measure(**point), None
-        except Exception as error:
-            failure = f"{type(error).__name__}: {one_line(error)}"
-    return None, failure
 
 
 def _combined(axes: Mapping[str, Sequence[Value]], answers: Mapping[int, xr.Dataset]) -> xr.Dataset:

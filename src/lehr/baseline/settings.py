@@ -53,14 +53,19 @@ class BaselineSettings(RunSettings):
         """Spin configurations of one read."""
         return {"sqa": self.num_slices, "pt": self.num_temperatures}.get(self.method, 1)
 
+    def ranges(self, problems: list[Problem]) -> dict[str, Any]:
+        """(start, stop) of temperature and field; the default temperature is constant where the method keeps it."""
+        ranges = super().ranges(problems)
+        if self.temperature is None and self.method in _CONSTANT:
+            ranges["temperature"] = (_CONSTANT[self.method] * ranges["temperature"][0],) * 2
+        return ranges
+
     def schedule(self, problems: list[Problem]) -> Schedule:
         """Temperature and field of each sweep; of parallel tempering, the coldest temperature.
 
         Errors: `InputError` where a temperature or a field is 0, or a constant temperature is not.
         """
         ranges = self.ranges(problems)
-        if self.temperature is None and self.method in _CONSTANT:
-            ranges["temperature"] = (_CONSTANT[self.method] * ranges["temperature"][0],) * 2
         for name in ("temperature", "field") if self.method == "sqa" else ("temperature",):
             if min(ranges[name]) <= 0:
                 raise InputError(f"Argument `{name}` must be above 0 for {self.method}, but it is {ranges[name]}.")

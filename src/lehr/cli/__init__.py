@@ -11,6 +11,7 @@ from lehr.cli.output import BAD_INPUT, FAILURE, INTERRUPTED, leave
 from lehr.cli.problems import exact, generate
 from lehr.cli.runs import compare, solve
 from lehr.cli.studies import landscape, reproduce
+from lehr.cli.sweeps import sweep
 
 __all__ = ["app", "main"]
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, solve, exact, compare, reproduce, landscape, info):  # as `lehr --help` lists them
+for command in (generate, solve, exact, compare, sweep, reproduce, landscape, info):  # as `lehr --help` lists them
     app.command()(command)
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
             leave(
                 "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
-                "`lehr compare`, `lehr landscape` or `lehr reproduce` with what is missing.",
+                "`lehr compare`, `lehr sweep`, `lehr landscape` or `lehr reproduce` with what is missing.",
                 INTERRUPTED,
             )
         raise

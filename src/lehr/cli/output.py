@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, the last line, and pictures."""
+"""What all commands share: exit codes, the last line, progress, and pictures."""
 
 import sys
 from collections.abc import Callable
@@ -22,3 +22,11 @@ def tell(draw: Callable[[Any], list[Path]]) -> None:
         return
     for path in draw(plot):
         print(f"picture: {path}", file=sys.stderr)
+
+
+def tell_step(step: Any) -> None:
+    """One line on standard error for a task that has ended (`lehr.tasks.Step`)."""
+    ended = f"failed twice: {step.failure}" if step.failure else f"{step.seconds:.1f} s"
+    point = ", ".join(map(str, step.point.values()))
+    left = f", about {step.seconds_left / 60:.0f} min left" if step.seconds_left >= 60 else ""
+    print(f"{step.number:>4}/{step.total}  {point}: {ended}{left}", file=sys.stderr, flush=True)

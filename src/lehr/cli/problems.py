@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from lehr._types import InputError
-
 
 class Family(StrEnum):
     """Families of problems that `generate` makes."""
@@ -32,31 +30,12 @@ def generate(
     format: Annotated[str | None, typer.Option(help="Format, where the suffix does not tell it.")] = None,
 ) -> None:
     """Make a problem of a named family and write it to a file."""
-    from lehr import problem as problems
+    from lehr.problem.families import make_problem
     from lehr.problem.io import save_problem
 
-    # Function, the choices it has, and along how many sides its spins can lie.
-    function, allowed, dimensions = {
-        Family.chain: (problems.random_chain, {"seed", "couplings"}, 1),
-        Family.ea: (problems.edwards_anderson, {"seed", "couplings", "boundary"}, 3),
-        Family.sk: (problems.sherrington_kirkpatrick, {"seed"}, 1),
-        Family.wpe: (problems.wishart, {"seed", "alpha"}, 1),
-        Family.nm: (problems.newman_moore, set(), 2),
-    }[family]
-    shape = _shape(size)
     choices = {"seed": seed, "couplings": couplings, "boundary": boundary, "alpha": alpha}
-    options = {name: value for name, value in choices.items() if value is not None}
-    for name in options:
-        if name not in allowed:
-            raise InputError(f"Argument `--{name}` must be left out for {family.value}, which has no such choice.")
-    if family is Family.wpe and alpha is None:
-        raise InputError("Argument `--alpha` must be given for wpe, but it is missing.")
-    if len(shape) > dimensions:
-        allowed = "one number" if dimensions == 1 else "a side or two"
-        raise InputError(f"Argument `--size` must be {allowed} for {family.value}, but it is {size}.")
-    if "seed" in allowed:
-        options.setdefault("seed", 0)
-    made = function(shape[0] if len(shape) == 1 else shape, **options)
+    given = {name: value for name, value in choices.items() if value is not None}
+    made = make_problem(family.value, size, given, spelt="--{}")
     save_problem(made, output, format)
     print(f"{made.name}: {made.num_spins} spins, {made.num_terms} terms, written to {output}", file=sys.stderr)
 
@@ -81,13 +60,3 @@ def exact(
     if output is not None:
         save_problem(reference.solved_problem(), output, "json")
     print(json.dumps(reference.summary()) if as_json else reference)
-
-
-def _shape(size: str) -> tuple[int, ...]:
-    parts = size.lower().split("x")
-    if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
-        raise InputError(
-            f"Argument `--size` must be a number, or two or three joined by x, like 10 or 8x12, "
-            f"but it is {size[:40]!r}."
-        )
-    return tuple(int(part) for part in parts)

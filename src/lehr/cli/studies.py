@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lehr.cli.output import FAILURE, leave
+from lehr.cli.output import FAILURE, leave, tell_step
 
 
 def reproduce(
@@ -19,19 +19,12 @@ def reproduce(
     """Make a figure of the papers again and say whether it holds; `list` names them."""
     from lehr.reproduce import FIGURES, find_figure
     from lehr.reproduce.figure import make
-    from lehr.tasks import Step
 
     if figure == "list":
         print("\n".join(f"{found.name:<12} {found.title}" for found in FIGURES.values()))
         return
 
-    def report(step: Step) -> None:
-        ended = f"failed twice: {step.failure}" if step.failure else f"{step.seconds:.1f} s"
-        point = ", ".join(map(str, step.point.values()))
-        left = f", about {step.seconds_left / 60:.0f} min left" if step.seconds_left >= 60 else ""
-        print(f"{step.number:>4}/{step.total}  {point}: {ended}{left}", file=sys.stderr, flush=True)
-
-    made = make(find_figure(figure), scale, out or Path("reproduce", f"{figure}-{scale}"), report=report)
+    made = make(find_figure(figure), scale, out or Path("reproduce", f"{figure}-{scale}"), report=tell_step)
     print(made.text)
     for file in made.files:
         print(f"written: {file}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The problem: k-local terms, their energy and what a flip costs."""
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
@@ -207,18 +208,40 @@ def stack(problems: Sequence[Problem]) -> Problem:
     """
     if not problems:
         raise InputError("Argument `problems` must hold at least one problem, but it is empty.")
-    bare = [p.bare() for p in problems]
-    first = jax.tree.structure(bare[0])
-    for number, problem in enumerate(bare[1:], start=1):
-        same = jax.tree.structure(problem) == first and all(
-            np.array_equal(a.indices, b.indices) for a, b in zip(problem.terms, bare[0].terms, strict=True)
-        )
-        if not same:
+    for number, problem in enumerate(problems[1:], start=1):
+        if not same_interactions(problem, problems[0]):
             raise InputError(
                 f"Argument `problems` must hold problems with the same interactions, "
-                f"but number {number} ({problems[number].name}) differs from number 0 ({problems[0].name})."
+                f"but number {number} ({problem.name}) differs from number 0 ({problems[0].name})."
             )
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *bare)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *[p.bare() for p in problems])
+
+
+def same_interactions(one: Problem, other: Problem) -> bool:
+    """Whether the same spins interact in both problems, on the same lattice, so that they can be stacked.
+
+    >>> chain, pair = (Problem.from_terms(3, terms) for terms in ({(0, 1): 1.0, (1, 2): 2.0}, {(0, 1): 1.0}))
+    >>> same_interactions(chain, pair)
+    False
+    """
+    one, other = one.bare(), other.bare()
+    return jax.tree.structure(one) == jax.tree.structure(other) and all(
+        np.array_equal(a.indices, b.indices) for a, b in zip(one.terms, other.terms, strict=True)
+    )
+
+
+def fingerprint(problem: Problem) -> str:
+    """SHA-256 of the energy function, in hexadecimal: name, labels and what is known of it are left out.
+
+    >>> pair = Problem.from_terms(2, {(0, 1): 1.0})
+    >>> fingerprint(pair) == fingerprint(Problem.from_terms(2, {(0, 1): 1.0}, name="pair"))
+    True
+    """
+    digest = hashlib.sha256(repr((problem.num_spins, float(problem.offset))).encode())
+    for terms in problem.terms:
+        digest.update(np.ascontiguousarray(terms.indices).data)
+        digest.update(np.ascontiguousarray(terms.coefficients).data)
+    return digest.hexdigest()
 
 
 def _finite(name: str, value: float) -> float:

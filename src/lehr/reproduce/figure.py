@@ -1,7 +1,5 @@
 """A figure of a paper, made again: what it claims, what is measured, and whether it holds."""
 
-import os
-import platform
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import xarray as xr
 
 from lehr._files import written_whole
 from lehr._netcdf import write_dataset
 from lehr._types import InputError
 from lehr._version import __version__
-from lehr.tasks import Point, Step, Value, run_tasks
+from lehr.tasks import Point, Step, Value, machine, run_tasks
 
 SCALES = ("smoke", "laptop", "paper")
 
@@ -79,7 +76,7 @@ def make(figure: Figure, scale: str, out: str | Path, *, report: Callable[[Step]
         "title": figure.title,
         "scale": scale,
         "version": __version__,
-        "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.machine()}",
+        "machine": machine(),
     }
     file = out / f"{figure.name}.nc"
     write_dataset(data, file)
