@@ -194,6 +194,4 @@ def _mapped(function, axis: int | None, mesh: Mesh | None, *, together: bool):
     if mesh is None:
         return alone
     own = P("networks")
-    return jax.shard_map(
-        alone, mesh=mesh, in_specs=(own, P() if axis is None else own), out_specs=own, check_vma=False
-    )
+    return jax.shard_map(alone, mesh=mesh, in_specs=(own, P() if axis is None else own), out_specs=own, check_vma=False)
