@@ -10,7 +10,7 @@ from lehr.cli.info import info
 from lehr.cli.output import BAD_INPUT, FAILURE, INTERRUPTED, leave
 from lehr.cli.problems import exact, generate
 from lehr.cli.runs import compare, solve
-from lehr.cli.studies import landscape, reproduce
+from lehr.cli.studies import landscape, report, reproduce
 from lehr.cli.sweeps import sweep
 
 __all__ = ["app", "main"]
@@ -21,7 +21,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, solve, exact, compare, sweep, reproduce, landscape, info):  # as `lehr --help` lists them
+for command in (
+    generate,
+    solve,
+    exact,
+    compare,
+    sweep,
+    report,
+    reproduce,
+    landscape,
+    info,
+):  # as `lehr --help` lists them
     app.command()(command)
 
 
