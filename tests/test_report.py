@@ -178,6 +178,13 @@ def test_names_of_strangers_are_text(tmp_path):
     assert html.escape(evil) in text
 
 
+def test_no_words_leave_their_place():
+    evil = "</script></figcaption><img src=x>"
+    drawn = chart(evil, [Series(evil, [1.0], [2.0]), Series("b", [1.0], [2.0])], x_label=evil, y_label=evil, note=evil)
+    assert Page(drawn).counts.get("img") is None
+    assert points(drawn, evil)[0][2] == f"{evil}: {evil} 1, {evil} 2"
+
+
 def test_the_cut_is_the_weight_between_the_sides(tmp_path):
     (tmp_path / "g.txt").write_text("4 4\n1 2 2\n2 3 1.5\n3 4 1\n1 3 -4\n")
     problem = lehr.load_problem(tmp_path / "g.txt", "maxcut")
@@ -357,4 +364,4 @@ def test_a_browser_shows_it_and_answers(tmp_path):
         assert met
     ((turned, words),) = told["surfaces"]
     assert turned
-    assert "directions from -0.5 to 0.5" in words
+    assert "directions from -0.5 to 0.5; turned by -52°, tilted by 26°" in words  # from 32°

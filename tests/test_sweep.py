@@ -220,6 +220,8 @@ def test_instances_share_the_widest_default_range(tmp_path):
     of = data.isel(setting=0).set_index(instance="ensemble_of").sel(instance="EA 3x4 uniform open")
     np.testing.assert_array_equal(of["temperature_start"], [max(hot)] * 3)
     np.testing.assert_array_equal(of["temperature_stop"], [min(cold)] * 3)
+    own = lehr.settings.default_range(random_chain(7, seed=1))
+    assert float(data["temperature_start"].isel(setting=0, instance=3)) == own[0] != max(hot)
     together = sweep(changed(num_steps=3), tmp_path / "together").data
     for name in ("best_energy", "energy_mean"):
         np.testing.assert_array_equal(data[name], together[name])
