@@ -3,8 +3,8 @@
 `python benchmarks/beside.py [NAME ...]` prints for each instance of the named families (keys of `FAMILIES`) how far
 above the ground state, per spin, `lehr.solve` with its defaults ended, and the two others given the seconds that its
 training took (`lehr.compare`: reads side by side, a ladder of lengths, the lowest energy of all). The ground energy is
-exact where a method for it is known, and otherwise the lowest energy that any of the three has met. Seeds are fixed in
-advance.
+exact where a method for it is known, and otherwise the lowest energy that any of the three has met, or one of the two
+others in a minute more. Seeds are fixed in advance.
 """
 
 import sys
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 
 import lehr
 
-METHODS = ("vca", "sa", "pt")
+OTHERS = ("sa", "pt")
+REFERENCE_SECONDS = 60.0
 
 
 def _squares(side: int, seeds: range) -> Iterator[lehr.Problem]:
@@ -24,7 +25,7 @@ def _cubes(side: int) -> Iterator[lehr.Problem]:
 
 
 def _wishart(alpha: float) -> Iterator[lehr.Problem]:
-    return (lehr.wishart(64, alpha, seed=seed) for seed in range(1, 26))
+    return (lehr.wishart(64, alpha, seed=seed) for seed in range(1, 11))
 
 
 FAMILIES: dict[str, Callable[[], Iterator[lehr.Problem]]] = {
@@ -51,17 +52,23 @@ def ground_energy(problem: lehr.Problem) -> float | None:
         return None
 
 
+def lowest(problem: lehr.Problem, seconds: float, seed: int = 0) -> dict[str, float]:
+    """The lowest energy that each of the others met in so many seconds."""
+    comparison = lehr.compare(problem, OTHERS, seconds=seconds, seed=seed)
+    return {method: min(min(rung.energies) for rung in comparison.of(method)) for method in OTHERS}
+
+
 def main(names: list[str]) -> None:
     """Print a line for each instance, and how often each method met the ground state."""
     for name in names or FAMILIES:
-        hits = dict.fromkeys(METHODS, 0)
+        hits = dict.fromkeys(("vca", *OTHERS), 0)
         for problem in FAMILIES[name]():
             result = lehr.solve(problem)
-            others = lehr.compare(problem, METHODS[1:], seconds=result.seconds["train"])
-            lowest = {method: min(min(rung.energies) for rung in others.of(method)) for method in METHODS[1:]}
-            found = {"vca": result.best_energy, **lowest}
+            found = {"vca": result.best_energy, **lowest(problem, result.seconds["train"])}
             exact = ground_energy(problem)
-            best = min(found.values()) if exact is None else exact
+            best = exact
+            if exact is None:
+                best = min(*found.values(), *lowest(problem, REFERENCE_SECONDS, seed=1).values())
             gaps = {method: (energy - best) / problem.num_spins for method, energy in found.items()}
             for method, gap in gaps.items():
                 hits[method] += gap < 1e-9

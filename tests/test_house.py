@@ -100,6 +100,7 @@ ROOMS = [
     "metrics",
     "pca",
     "compare",
+    "tune",
     "sampler",
     "tasks",
     "landscape/snapshot",
@@ -146,6 +147,7 @@ ROOMS = [
     "cli/runs",
     "cli/studies",
     "cli/sweeps",
+    "cli/tuning",
     "cli/info",
     "cli/__init__",  # gathers the commands
     "cli/__main__",

@@ -11,7 +11,7 @@ from lehr import RNN1D, RNN2D, DilatedRNN, Problem, native, newman_moore, sherri
 from lehr.ansatz import scan
 from lehr.ansatz.recurrent import Recurrent
 from lehr.native import recurrent as kernels
-from test_native import assert_trees_agree, built, narrower_instruction_sets
+from test_native import assert_trees_agree, built, narrower_instruction_sets, on_one_core_and_on_two
 
 DENSE = sherrington_kirkpatrick(9, seed=1)
 MIXED = Problem.from_terms(6, {(0, 1): 1.0, (1, 2, 4): -0.5, (3,): 0.3, (2, 5): 0.9, (0, 3, 4, 5): -1.1})
@@ -96,6 +96,22 @@ def test_every_number_of_samples_is_dealt_into_tiles(num_samples):
         noise = noise_for(ansatz, num_samples)
         weights = jnp.ones_like(noise)
         assert_trees_agree(by_kernels(ansatz, noise, weights), by_scan(ansatz, noise, weights), 1e-11)
+
+
+@built
+def test_results_do_not_depend_on_the_number_of_threads():
+    one, two = on_one_core_and_on_two("""
+import jax
+from test_native_recurrent import NETWORKS, by_kernels, noise_for, with_random_params
+
+for name in ("raster", "gated, two states", "tensorised, heard"):
+    ansatz = with_random_params(NETWORKS[name](), scale=0.4)
+    noise = noise_for(ansatz, 50)
+    for leaf in jax.tree.leaves(by_kernels(ansatz, noise, noise)):
+        print(jax.numpy.asarray(leaf).tobytes().hex())
+""")
+    assert one == two
+    assert len(one) > 10_000
 
 
 @built

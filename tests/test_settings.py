@@ -8,8 +8,8 @@ import pytest
 
 from enumeration import mixed_problem
 from lehr import PRESETS, InputError, Problem, Settings, build_ansatz, newman_moore
-from lehr.plan import chosen_settings, settings_from_json
-from lehr.preset import default_settings, preset
+from lehr.plan import chosen_settings
+from lehr.preset import default_settings, preset, settings_from_json
 from lehr.settings import default_range
 
 # Paper A, methods, and paper B, Table I:

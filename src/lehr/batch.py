@@ -4,6 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Int, PyTree
 
 from lehr.anneal import State, VariationalAnnealing
@@ -26,6 +28,8 @@ class Batch(Engine):
     where there is one problem. Network r of R replicas has the key `fold_in(key(seed), r)` for every problem, and
     `fold_in(key(seed), R + r)` on the way back, so under the same schedule a problem's result does not depend on its
     company.
+
+    Where there are several devices the networks are dealt to as many of them as divides their number.
     """
 
     most_steps, record_every = _MOST_STEPS, 1
@@ -45,13 +49,14 @@ class Batch(Engine):
         self.annealing = annealing
         self.ansatz = ansatz
         self.description = description
-        self.device = jax.devices()[0].device_kind
         self.num_steps = annealing.schedule.num_steps
         self.replicas, self.branches = replicas, branches
         self._num_spins, self._num_final_samples = problems[0].num_spins, num_final_samples
         several = len(problems) > 1
         problem = stack([p for p in problems for _ in range(replicas)] * branches) if several else problems[0].bare()
-        self._fixed = (annealing, ansatz, problem, 0 if several else None)
+        mesh = _mesh(branches * len(problems) * replicas)
+        self._fixed = (annealing, ansatz, problem, 0 if several else None, mesh)
+        self.device = jax.devices()[0].device_kind + ("" if mesh is None else f" x {mesh.size}")
         root = jax.random.key(seed)
         branch, _, replica = np.indices((branches, len(problems), replicas)).reshape(3, -1)
         self._keys = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.asarray(branch * replicas + replica))
@@ -104,6 +109,13 @@ class Batch(Engine):
         return len(finite) - 1, f"network {int(sound.argmin())}: its update made the parameters non-finite"
 
 
+def _mesh(num_networks: int) -> Mesh | None:
+    """The devices that share the networks evenly; None for one."""
+    devices = jax.devices()
+    number = max(size for size in range(1, len(devices) + 1) if num_networks % size == 0)
+    return None if number == 1 else Mesh(np.array(devices[:number]), ("networks",))
+
+
 @jax.jit
 def _finite_networks(params: PyTree) -> Bool[Array, " networks"]:
     """Whether all parameters of each network are finite; on the device, for they may be many."""
@@ -131,22 +143,22 @@ def _whole(moving: PyTree, ansatz: Ansatz, problem: Problem) -> State:
 
 
 @eqx.filter_jit
-def _start(annealing, ansatz, problem, axis, keys, upward):
-    def start(key, upward, problem):
-        return _moving(annealing.init(problem, ansatz, key, upward))
+def _start(annealing, ansatz, problem, axis, mesh, keys, upward):
+    def start(moving, problem):
+        return _moving(annealing.init(problem, ansatz, *moving))
 
-    return jax.vmap(start, in_axes=(0, 0, axis))(keys, upward, problem)
+    return _mapped(start, axis, mesh, together=True)((keys, upward), problem)
 
 
 @eqx.filter_jit
-def _advance(annealing, ansatz, problem, axis, moving, num_steps: Int[Array, ""]):
+def _advance(annealing, ansatz, problem, axis, mesh, moving, num_steps: Int[Array, ""]):
     def step(moving, problem):
         state, info = annealing.step(_whole(moving, ansatz, problem))
         return _moving(state), info
 
     # The flipped copies of a transverse field fill the memory that they may take: one network after the other.
     together = annealing.schedule.field is None and (ansatz.side_by_side or jax.default_backend() != "cpu")
-    many = _mapped(step, axis, together=together)
+    many = _mapped(step, axis, mesh, together=together)
     shapes = jax.eval_shape(many, moving, problem)[1]
     records = jax.tree.map(lambda leaf: jnp.zeros((_MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
 
@@ -159,20 +171,27 @@ def _advance(annealing, ansatz, problem, axis, moving, num_steps: Int[Array, ""]
 
 
 @eqx.filter_jit
-def _draw(annealing, ansatz, problem, axis, moving, number: Int[Array, ""], num_samples: int):
+def _draw(annealing, ansatz, problem, axis, mesh, moving, number: Int[Array, ""], num_samples: int):
     def one(moving, problem):
         state = _whole(moving, ansatz, problem)
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), number)
         spins, log_prob = annealing.final_samples(state, key, num_samples)
         return spins.astype(jnp.int8), log_prob
 
-    return _mapped(one, axis, together=False)(moving, problem)
+    return _mapped(one, axis, mesh, together=False)(moving, problem)
 
 
-def _mapped(function, axis: int | None, *, together: bool):
-    """`function(moving, problem)` for every network, all at once or one after the other."""
-    if together:
-        return jax.vmap(function, in_axes=(0, axis))
-    if axis is None:
-        return lambda moving, problem: jax.lax.map(lambda one: function(one, problem), moving)
-    return lambda moving, problem: jax.lax.map(lambda one: function(*one), (moving, problem))
+def _mapped(function, axis: int | None, mesh: Mesh | None, *, together: bool):
+    """`function(moving, problem)` for every network, all at once or one after the other, on each device for its own."""
+
+    def alone(moving, problem):
+        if together:
+            return jax.vmap(function, in_axes=(0, axis))(moving, problem)
+        if axis is None:
+            return jax.lax.map(lambda one: function(one, problem), moving)
+        return jax.lax.map(lambda one: function(*one), (moving, problem))
+
+    if mesh is None:
+        return alone
+    own = P("networks")
+    return jax.shard_map(alone, mesh=mesh, in_specs=(own, P() if axis is None else own), out_specs=own, check_vma=False)

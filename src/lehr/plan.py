@@ -108,12 +108,6 @@ def ranges_of(settings: AnySettings, problems: list[Problem]) -> dict[str, tuple
     return {name: ends for name, ends in named.items() if _uses(settings, name)}
 
 
-def settings_from_json(content: Mapping[str, Any]) -> AnySettings:
-    """Settings of networks or of Markov chains, by their method."""
-    kind = BaselineSettings if content.get("method") in BASELINES else Settings
-    return kind.from_json(content)
-
-
 def make_plan(problems: list[Problem], settings: AnySettings, given: dict[str, Any]) -> Plan:
     """The plan of a run whose caller gave an ansatz, a schedule or an optimiser of their own (or None for each)."""
     custom = [name for name, value in given.items() if value is not None]

@@ -1,9 +1,13 @@
 """Named settings: Lehr's defaults, and the hyper-parameters of the two papers' figures."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from lehr._files import read_json, write_json
 from lehr._types import InputError
-from lehr.baseline.settings import BaselineSettings
+from lehr._version import __version__
+from lehr.baseline.settings import BASELINES, BaselineSettings
 from lehr.problem.base import Problem
 from lehr.settings import Settings
 
@@ -55,14 +59,30 @@ def default_settings(
 
 
 def preset(name: str) -> Settings | BaselineSettings:
-    """The settings of a preset of `PRESETS`.
+    """The settings of a preset of `PRESETS`, or of a file that `write_preset` wrote, whose name ends with `.json`.
 
     >>> preset("b-vca").method, preset("b-vca").num_steps
     ('vca', 51000)
     """
+    if name.endswith(".json"):
+        content = read_json(Path(name)).get("settings")
+        if not isinstance(content, dict):
+            raise InputError(f"Argument `preset` must name a file of settings, but `{name}` holds none.")
+        return settings_from_json(content)
     if name not in PRESETS:
-        raise InputError(f"Argument `preset` must be one of {', '.join(PRESETS)}, but it is {name!r}.")
+        raise InputError(f"Argument `preset` must be one of {', '.join(PRESETS)}, or a JSON file, but it is {name!r}.")
     return PRESETS[name].settings
+
+
+def write_preset(path: Path, settings: Settings | BaselineSettings, description: str) -> None:
+    """A file that `preset` reads."""
+    write_json(path, {"description": description, "settings": settings.to_json(), "version": __version__})
+
+
+def settings_from_json(content: Mapping[str, Any]) -> Settings | BaselineSettings:
+    """Settings of networks or of Markov chains, by their method."""
+    kind = BaselineSettings if content.get("method") in BASELINES else Settings
+    return kind.from_json(content)
 
 
 def _paper(method: str, scale: float, **settings) -> Settings:

@@ -16,7 +16,8 @@ from lehr._types import InputError
 from lehr.ansatz.base import Ansatz
 from lehr.engine import Engine
 from lehr.optimise import NaturalGradient
-from lehr.plan import Plan, make_plan, precision, settings_and_objects, settings_from_json
+from lehr.plan import Plan, make_plan, precision, settings_and_objects
+from lehr.preset import settings_from_json
 from lehr.problem.base import Problem
 from lehr.progress import Bar, Report
 from lehr.result import Result

@@ -12,6 +12,7 @@ from lehr.cli.problems import exact, generate
 from lehr.cli.runs import compare, solve
 from lehr.cli.studies import landscape, report, reproduce
 from lehr.cli.sweeps import sweep
+from lehr.cli.tuning import tune
 
 __all__ = ["app", "main"]
 
@@ -21,17 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    generate,
-    solve,
-    exact,
-    compare,
-    sweep,
-    report,
-    reproduce,
-    landscape,
-    info,
-):  # as `lehr --help` lists them
+# As `lehr --help` lists them.
+for command in (generate, solve, exact, compare, tune, sweep, report, reproduce, landscape, info):
     app.command()(command)
 
 
@@ -46,7 +38,7 @@ def main() -> None:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
             leave(
                 "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
-                "`lehr compare`, `lehr sweep`, `lehr landscape` or `lehr reproduce` with what is missing.",
+                "`lehr compare`, `lehr tune`, `lehr sweep`, `lehr landscape` or `lehr reproduce` with what is missing.",
                 INTERRUPTED,
             )
         raise

@@ -29,7 +29,9 @@ class Method(StrEnum):
 def solve(
     file: Annotated[Path | None, typer.Argument(help="Problem file (left out with --resume).")] = None,
     method: Annotated[Method | None, typer.Option(help="vca unless the preset says otherwise.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Named settings; `lehr info` lists them.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Named settings (`lehr info` lists them), or a file of `lehr tune`.")
+    ] = None,
     ansatz: Annotated[str | None, typer.Option(help="auto, linear, rnn1d, rnn2d or dilated.")] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps or sweeps in all.")] = None,
     samples: Annotated[int | None, typer.Option(help="Final samples of each replica.")] = None,

@@ -17,7 +17,8 @@ from lehr.anneal import informed_at
 from lehr.ansatz.base import Ansatz, with_params
 from lehr.baseline.settings import BASELINES
 from lehr.batch import Batch
-from lehr.plan import AnySettings, Plan, make_plan, precision, settings_and_objects, settings_from_json
+from lehr.plan import AnySettings, Plan, make_plan, precision, settings_and_objects
+from lehr.preset import settings_from_json
 from lehr.problem.base import Problem
 from lehr.run_folder import RunFolder
 from lehr.schedule import Controls, Schedule
