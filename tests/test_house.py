@@ -119,6 +119,13 @@ ROOMS = [
     "sweep/table",
     "sweep/run",
     "sweep/__init__",  # gathers what sweeps
+    "report/scale",
+    "report/charts",
+    "report/page",
+    "report/state",
+    "report/run",
+    "report/studies",
+    "report/__init__",  # gathers the pages
     "reproduce/figure",
     "reproduce/statistics",
     "reproduce/verdict",

@@ -204,6 +204,8 @@ def test_a_batch_gives_the_bits_of_the_same_runs_alone(tmp_path, settings):
         np.testing.assert_array_equal(of["best_energy"], result.replica_best_energies)
         np.testing.assert_array_equal(of["energy_mean"], result.energies.mean(axis=1))
         np.testing.assert_array_equal(of["energy_variance"], result.energies.var(axis=1))
+        lowest = result.replica_best_energies[:, None] + problem.resolution
+        np.testing.assert_array_equal(of["lowest_share"], (result.energies <= lowest).mean(axis=1))
         assert float(of["num_distinct"]) == result.num_distinct
         assert float(of["spin_updates"]) == result.work.spin_updates
         assert float(of["ground_share"].mean()) == pytest.approx(
@@ -218,6 +220,8 @@ def test_instances_share_the_widest_default_range(tmp_path):
     of = data.isel(setting=0).set_index(instance="ensemble_of").sel(instance="EA 3x4 uniform open")
     np.testing.assert_array_equal(of["temperature_start"], [max(hot)] * 3)
     np.testing.assert_array_equal(of["temperature_stop"], [min(cold)] * 3)
+    own = lehr.settings.default_range(random_chain(7, seed=1))
+    assert float(data["temperature_start"].isel(setting=0, instance=3)) == own[0] != max(hot)
     together = sweep(changed(num_steps=3), tmp_path / "together").data
     for name in ("best_energy", "energy_mean"):
         np.testing.assert_array_equal(data[name], together[name])
@@ -292,6 +296,17 @@ def test_more_of_anything_runs_what_is_new(tmp_path, counted):
     assert data["best_energy"].notnull().all()
     old = [(4, 1), (6, 1), (6, 3)]
     assert [calls[1:] for calls in more.calls] == [*old, *old, (4, 1), (4, 3), (6, 1), (6, 3)]
+
+
+def test_another_instance_that_changes_the_schedule_runs_all_anew(tmp_path, counted):
+    few = {**changed(num_steps=[4]), "problem": [{**PROBLEMS[0], "seed": [5, 2]}], "batch": 1}
+    sweep(few, tmp_path)
+    anew = counted()
+    data = sweep({**few, "problem": PROBLEMS[:1]}, tmp_path).data
+    hot = [lehr.settings.default_range(edwards_anderson((3, 4), seed=seed)) for seed in (5, 2, 9)]
+    assert {max(ends) for ends in zip(*hot[:2], strict=True)} != {max(ends) for ends in zip(*hot, strict=True)}
+    assert anew.calls == [(1, 4, 3)] * 3
+    np.testing.assert_array_equal(data["temperature_start"], [[max(start for start, _ in hot)]] * 3)
 
 
 def test_nothing_is_done_twice(tmp_path, monkeypatch, counted):

@@ -1,7 +1,7 @@
 """Methods side by side on one problem: the same seconds for each, residual energy against time, time to solution."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -203,10 +203,19 @@ def compare(
         for rung in _ladder(problem, method, seconds, seed, [r for r in rungs if r.method == method]):
             rungs.append(rung)
             if out is not None:
-                write_json(Path(out) / _FILE, {"spec": spec, "rungs": [asdict(r) for r in rungs]})
+                _keep(out, spec, rungs, None)
             report(rung)
     target, oracle = _target(problem, reference, min(min(rung.energies) for rung in rungs))
-    return Comparison(problem, target, oracle, tuple(r for method in methods for r in rungs if r.method == method))
+    ordered = tuple(r for method in methods for r in rungs if r.method == method)
+    comparison = Comparison(problem, target, oracle, ordered)
+    if out is not None:
+        _keep(out, spec, rungs, comparison.summary())
+    return comparison
+
+
+def _keep(out: str | Path, spec: Mapping[str, Any], rungs: list[Rung], summary: Mapping[str, Any] | None) -> None:
+    """Write what there is; the summary comes last."""
+    write_json(Path(out) / _FILE, {"spec": spec, "rungs": [asdict(rung) for rung in rungs], "summary": summary})
 
 
 def _ladder(problem: Problem, method: str, seconds: float, seed: int, done: list[Rung]) -> Iterator[Rung]:

@@ -10,7 +10,7 @@ from lehr.cli.info import info
 from lehr.cli.output import BAD_INPUT, FAILURE, INTERRUPTED, leave
 from lehr.cli.problems import exact, generate
 from lehr.cli.runs import compare, solve
-from lehr.cli.studies import landscape, reproduce
+from lehr.cli.studies import landscape, report, reproduce
 from lehr.cli.sweeps import sweep
 from lehr.cli.tuning import tune
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # As `lehr --help` lists them.
-for command in (generate, solve, exact, compare, tune, sweep, reproduce, landscape, info):
+for command in (generate, solve, exact, compare, tune, sweep, report, reproduce, landscape, info):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""Commands that look closer: figures of the papers, and the loss around a network."""
+"""Commands that look closer: pages about a folder, figures of the papers, and the loss around a network."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,15 @@ from typing import Annotated
 import typer
 
 from lehr.cli.output import FAILURE, leave, tell_step
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="The --out of `solve`, `compare` or `sweep`.", metavar="DIR")],
+) -> None:
+    """Write one HTML page about what is in DIR, report.html, for any browser, without a network."""
+    from lehr.report import report as write
+
+    print(f"written: {write(folder)}", file=sys.stderr)
 
 
 def reproduce(

@@ -69,7 +69,7 @@ def sweep(
     )  # fmt: skip
     data = summarise(_of_instances(grid, found, known))
     data.attrs = {
-        "title": f"sweep of {len(spec.settings)} settings, {len(spec.seeds)} seeds",
+        "title": f"settings: {len(spec.settings)}, seeds: {len(spec.seeds)}, instances: {data.sizes['instance']}",
         "spec": spec.text,
         "version": __version__,
         "machine": machine(),
