@@ -31,7 +31,8 @@ def reproduce(
         left = f", about {step.seconds_left / 60:.0f} min left" if step.seconds_left >= 60 else ""
         print(f"{step.number:>4}/{step.total}  {point}: {ended}{left}", file=sys.stderr, flush=True)
 
-    made = make(find_figure(figure), scale, out or Path("reproduce", f"{figure}-{scale}"), report=report)
+    found = find_figure(figure)
+    made = make(found, scale, out or Path("reproduce", f"{found.measurement}-{scale}"), report=report)
     print(made.text)
     for file in made.files:
         print(f"written: {file}", file=sys.stderr)
