@@ -29,6 +29,7 @@ from lehr.reproduce.residual import (
     summarise_residual,
 )
 from lehr.solve import DivergenceError
+from test_cli import call  # noqa: F401 - a fixture
 from test_figures_b import plain
 
 LADDERS = ("a-fig3", "a-fig4a", "a-fig4b", "a-fig6a", "a-fig6b", "a-fig6c", "a-fig6d", "a-fig6e", "a-fig6f")
@@ -133,9 +134,9 @@ def test_ratios_are_those_of_the_same_instances_and_steps():
 
 def test_histograms_count_every_sample_once():
     rng = np.random.default_rng(0)
-    values = np.concatenate([[0.0, 1e-12, FLOOR, 50.0], 10.0 ** rng.uniform(-12, 1, 500)])
+    values = np.concatenate([[0.0, 1e-12, FLOOR, 50.0], EDGES[[5, 30]], 10.0 ** rng.uniform(-12, 1, 500)])
     counts = histogram(values)
-    assert counts.sum() == 504
+    assert counts.sum() == 506
     assert counts[0] == (values <= FLOOR).sum()
     for number in range(1, len(EDGES)):
         inside = (values > EDGES[number - 1]) & (values <= EDGES[number])
@@ -385,6 +386,9 @@ def test_histogram_text_follows_the_numbers():
             values[:6] = 0.0  # six of eight instances hold nothing but ground states
         return values
 
+    data = FIGURES["a-fig6f"].summarise(made_up(residuals, variants=BESIDE))
+    np.testing.assert_allclose(data["share"].sum("bin"), 1)
+    assert float(data["share"].sel(variant="VCA").isel(system=0, bin=0)) == 0.75
     text = told("a-fig6f", residuals, BESIDE, drawn=True, scale="smoke")
     assert "*VCA* holds ground states, in more than 1% of its samples: **holds**; 75.0%" in text
     assert "*VCA* holds more of them than *SA*: **holds**; 75.0%" in text
@@ -459,7 +463,8 @@ def made(tmp_path_factory):
     for name in (*LADDERS, "a-pca"):
         steps = []
         figure = FIGURES[name]
-        answers[name] = make(figure, "smoke", out / figure.measurement, report=steps.append), len(steps)
+        folder = out / "reproduce" / f"{figure.measurement}-smoke"
+        answers[name] = make(figure, "smoke", folder, report=steps.append), len(steps)
     return answers
 
 
@@ -475,6 +480,14 @@ def test_smoke_scale_makes_everything(name, made):
     spec = FIGURES[name].scales["smoke"]
     axes = FIGURES[name].axes(spec)
     assert number == (0 if FIGURES[name].measured_as else np.prod([len(values) for values in axes.values()]))
+
+
+def test_the_command_finds_the_shared_measurement(call, made, monkeypatch):  # noqa: F811
+    file = made["a-fig6d"][0].files[-1]
+    monkeypatch.chdir(file.parents[2])
+    code, stdout, stderr = call("reproduce", "a-fig6d", "--scale", "smoke")
+    assert (code, stdout.strip()) == (0, file.read_text().strip())
+    assert [line.split(":")[0] for line in stderr.splitlines()] == ["written"] * 4  # and no task
 
 
 def test_ladders_are_one_task_for_each_instance():
