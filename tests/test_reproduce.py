@@ -321,7 +321,7 @@ def test_list_names_the_figures(call):  # noqa: F811
 
 
 def test_bad_names_are_one_line(call, smoke, tmp_path):  # noqa: F811
-    assert_refused(call("reproduce", "b-fig99", "--out", tmp_path), "`FIGURE` must be list or one of b-fig1, ")
+    assert_refused(call("reproduce", "b-fig99", "--out", tmp_path), "`FIGURE` must be list or one of a-fig3, ")
     wrong = call("reproduce", "b-collapse", "--scale", "huge", "--out", tmp_path)
     assert_refused(wrong, "`scale` must be one of smoke, laptop, paper, but it is 'huge'")
     other = call("reproduce", "b-collapse", "--scale", "laptop", "--out", smoke[0])

@@ -18,6 +18,8 @@ from lehr.states import checked_states, grouped
 
 # Energies that differ by this share of the largest one at hand count as equal, as in `Problem.resolution`.
 _SHARE = 1e-9
+# Values resampled at once by `bootstrap`.
+_RESAMPLED_AT_ONCE = 2**20
 # Spins compared at once by `overlaps`.
 _CHUNK_SPINS = 2**24
 
@@ -297,7 +299,10 @@ def bootstrap(
     if num_bootstrap < 1:
         raise InputError(f"Argument `num_bootstrap` must be at least 1, but it is {num_bootstrap}.")
     rng = np.random.default_rng(seed)
-    resampled = [float(statistic(array[rng.integers(len(array), size=len(array))])) for _ in range(num_bootstrap)]
+    if statistic is np.mean and array.ndim == 1 and num_bootstrap * len(array) <= _RESAMPLED_AT_ONCE:
+        resampled = array[rng.integers(len(array), size=(num_bootstrap, len(array)))].mean(axis=1)
+    else:
+        resampled = [float(statistic(array[rng.integers(len(array), size=len(array))])) for _ in range(num_bootstrap)]
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(statistic(array)), float(low), float(high))
 

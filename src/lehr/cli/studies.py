@@ -33,7 +33,8 @@ def reproduce(
         print("\n".join(f"{found.name:<12} {found.title}" for found in FIGURES.values()))
         return
 
-    made = make(find_figure(figure), scale, out or Path("reproduce", f"{figure}-{scale}"), report=tell_step)
+    found = find_figure(figure)
+    made = make(found, scale, out or Path("reproduce", f"{found.measurement}-{scale}"), report=tell_step)
     print(made.text)
     for file in made.files:
         print(f"written: {file}", file=sys.stderr)

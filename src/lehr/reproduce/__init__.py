@@ -1,11 +1,26 @@
 """Figures of the two papers, each made again by `make` and told plainly whether it holds."""
 
 from lehr._types import InputError
-from lehr.reproduce import collapse, free_energy, ground_energy, ground_samples, landscapes, lattice
+from lehr.reproduce import (
+    chains,
+    collapse,
+    dense,
+    free_energy,
+    ground_energy,
+    ground_samples,
+    histograms,
+    landscapes,
+    lattice,
+    principal,
+    spin_glasses,
+)
 from lehr.reproduce.figure import Figure
 
-# One room for figures that share their measurement, in the order of the paper.
-_ROOMS = (lattice, free_energy, ground_energy, landscapes, ground_samples, collapse)
+# One room for figures that share their measurement, in the order of the papers.
+_ROOMS = (
+    chains, spin_glasses, dense, histograms, principal,
+    lattice, free_energy, ground_energy, landscapes, ground_samples, collapse,
+)  # fmt: skip
 FIGURES: dict[str, Figure] = {figure.name: figure for room in _ROOMS for figure in room.FIGURES}
 
 

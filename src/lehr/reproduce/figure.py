@@ -28,7 +28,8 @@ class Figure:
     shows in seconds that everything works, "laptop" takes minutes, "paper" is the paper's own size. `axes(spec)` is the
     grid of tasks, and `measure(spec, **point)` the numbers of one. `summarise(data)` adds statistics to the measured
     data; from these alone `findings(data, spec)` writes, in Markdown, what was found and whether the claim holds, and
-    `draw(data, spec)` draws the picture as a matplotlib figure.
+    `draw(data, spec)` draws the picture as a matplotlib figure. `measured_as` names the figure whose scales, axes and
+    measurement this one has: in its folder nothing is measured again.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Figure:
     summarise: Callable[[xr.Dataset], xr.Dataset]
     findings: Callable[[xr.Dataset, Spec], str]
     draw: Callable[[xr.Dataset, Spec], Any]
+    measured_as: str = ""
+
+    @property
+    def measurement(self) -> str:
+        """The name of the measurement: that of the figure, or of another one that shows the same tasks."""
+        return self.measured_as or self.name
 
 
 def variants_by_seeds(spec: Spec) -> dict[str, Sequence[Value]]:
@@ -67,7 +74,7 @@ def make(figure: Figure, scale: str, out: str | Path, *, report: Callable[[Step]
     if scale not in figure.scales:
         raise InputError(f"Argument `scale` must be one of {', '.join(figure.scales)}, but it is {scale!r}.")
     spec, out = figure.scales[scale], Path(out)
-    study = {"figure": figure.name, "scale": scale, "version": __version__, "spec": spec}
+    study = {"figure": figure.measurement, "scale": scale, "version": __version__, "spec": spec}
     measured, failures = run_tasks(
         figure.axes(spec), lambda **point: figure.measure(spec, **point), out / "tasks", study, report=report
     )

@@ -1,0 +1,144 @@
+"""Figure 6 of paper A, lower row: how residual energies of single samples are distributed, by the same measurement as
+the upper row."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lehr.metrics import Interval, bootstrap
+from lehr.reproduce.dense import CAPTION, SCALES, SK
+from lehr.reproduce.figure import Figure, Spec, filled, table
+from lehr.reproduce.paper_a import ABSTRACT, FROM_MEMORY, SOURCE, default_of
+from lehr.reproduce.residual import EDGES, FLOOR, axes_of_ladders, measure_residual, summarise_residual
+from lehr.reproduce.residual_words import last_rung, told_haste, told_how
+from lehr.reproduce.statistics import shown
+from lehr.reproduce.verdict import FAILS, UNSEEN, Statement, judged
+
+# Each figure of the lower row with the one above it, whose measurement it shares.
+_ABOVE = {"a-fig6d": SK, "a-fig6e": "a-fig6b", "a-fig6f": "a-fig6c"}
+# More than so much of the samples in ground states is not negligible.
+_SOME = 0.01
+
+
+def summarise_histograms(data: xr.Dataset) -> xr.Dataset:
+    """The data of `summarise_residual`, and for each variant the share of its single samples in each bin, instances
+    weighing the same, and that of the ground states (the first bin) with its bootstrap interval of 95 %."""
+    data = summarise_residual(data)
+    each = data["histogram"] / data["histogram"].sum("bin", min_count=1)
+    ground, low, high = xr.apply_ufunc(
+        _mean, each.isel(bin=0), input_core_dims=[["instance"]], output_core_dims=[[], [], []], vectorize=True
+    )
+    return data.assign(
+        share=each.mean("instance"), ground_mean=ground, ground_low=low, ground_high=high,
+        num_samples=data["histogram"].sum(("bin", "instance")), edges=("edge", EDGES),
+    )  # fmt: skip
+
+
+def _mean(values: np.ndarray) -> Interval:
+    known = values[np.isfinite(values)]
+    if len(known) > 1:
+        return bootstrap(known)
+    return Interval(float(known[0]) if len(known) else np.nan, np.nan, np.nan)
+
+
+def findings_histograms(data: xr.Dataset, spec: Spec) -> str:
+    """What was found, in Markdown."""
+    told = [
+        "## What was measured", filled(f"{_HOW}\n\n{told_how(data, spec)}"), table(_rows(data)),
+        "## Does it hold?", filled(f"{told_haste(spec)}\n\n{judged(_statements(data))}"),
+    ]  # fmt: skip
+    return "\n\n".join(told)
+
+
+_HOW = f"""Single samples at each method's largest number of annealing steps: how far each lies above the ground energy,
+per spin; at most {FLOOR:g} counts as the ground state. Instances weigh the same. Samples of one network are
+independent; slices of one read of *SQA* are not. The measurement is that of the figure of residual energies on the same
+instances."""
+
+
+def _rows(data: xr.Dataset) -> list[list[str]]:
+    rows = [
+        ["method", "annealing steps", "samples", "in ground states", "typical residual per spin", "median of samples"]
+    ]
+    for name in data["variant"].values.tolist():
+        of = data.isel(system=0).sel(variant=name)
+        last = last_rung(of)
+        if last is not None:
+            at = of.isel(rung=last)
+            rows.append(
+                [
+                    name, f"{float(at['annealing'].max()):.0f}", f"{float(of['num_samples']):.0f}",
+                    shown(of, "ground", ".1%"), shown(at, "typical", ".2g"), _median(of["share"].values),
+                ]
+            )  # fmt: skip
+    return rows
+
+
+def _median(share: np.ndarray) -> str:
+    """Of single samples, by the bin in which half of them are reached."""
+    place = int(np.searchsorted(np.cumsum(share), 0.5))
+    return f"up to {EDGES[min(place, len(EDGES) - 1)]:.2g}" if place else "ground state"
+
+
+def _statements(data: xr.Dataset) -> list[Statement]:
+    of = data.isel(system=0)
+    statements = [
+        Statement(
+            f"*{name}* holds ground states, in more than {_SOME:.0%} of its samples",
+            float(of["ground_mean"].sel(variant=name)) > _SOME,
+            bool(of["ground_mean"].sel(variant=name).notnull()),
+            shown(of.sel(variant=name), "ground", ".1%"),
+        )
+        for name in ("VCA", default_of("VCA"))
+    ]
+    for name in ("VCA", default_of("VCA")):
+        for other in ("SA", "SQA"):
+            one, two = of.sel(variant=name), of.sel(variant=other)
+            statements.append(
+                Statement(
+                    f"*{name}* holds more of them than *{other}*",
+                    float(one["ground_low"]) > float(two["ground_high"]),
+                    bool(np.isfinite([one["ground_low"], two["ground_high"]]).all()),
+                    f"{shown(one, 'ground', '.1%')} against {shown(two, 'ground', '.1%')}",
+                    FAILS if float(one["ground_high"]) < float(two["ground_low"]) else UNSEEN,
+                )
+            )
+    return statements
+
+
+def draw_all(data: xr.Dataset, spec: Spec) -> Any:
+    """Histograms of all methods."""
+    from lehr.reproduce.residual_pictures import draw_histograms  # matplotlib is optional
+
+    return draw_histograms(data, EDGES, f"{spec['num_instances']} instances: single samples")
+
+
+_CLAIMS = {
+    "a-fig6d": """* At the end variational classical annealing (VCA) has more of its samples at low residual energies on
+  the Sherrington-Kirkpatrick model of 100 spins than simulated annealing (SA) and simulated quantum annealing (SQA);
+  below 1e-10 per spin they count as the ground state.""",
+    "a-fig6e": """* On the Wishart planted ensemble of 32 spins with alpha = 0.5, samples of variational classical
+  annealing (VCA) lie mostly in the ground state, those of simulated annealing (SA) and simulated quantum annealing
+  (SQA) do not.""",
+    "a-fig6f": """* On the Wishart planted ensemble of 32 spins with alpha = 0.25, where mean residuals are comparable,
+  variational classical annealing (VCA) has a density at the ground state that cannot be neglected.""",
+}
+FIGURES = tuple(
+    Figure(
+        name=name,
+        title=f"single samples of {next(iter(SCALES[above]['laptop']['systems']))}, beside Markov chains",
+        claim=filled(
+            f"## What the paper claims\n\n{SOURCE} says in its abstract that {ABSTRACT}; {CAPTION}. {FROM_MEMORY}\n\n"
+            + _CLAIMS[name]
+        ),
+        scales=SCALES[above],
+        axes=axes_of_ladders,
+        measure=measure_residual,
+        summarise=summarise_histograms,
+        findings=findings_histograms,
+        draw=draw_all,
+        measured_as=above,
+    )
+    for name, above in _ABOVE.items()
+)

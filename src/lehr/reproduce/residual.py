@@ -1,0 +1,195 @@
+"""Residual energies against annealing steps: measured rung by rung, typical means over instances, power laws.
+
+A rung is one number of annealing steps. The residual energy is the mean of H over the final samples above the ground
+energy, per spin, in the units of H.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float64
+
+from lehr.metrics import Interval, bootstrap, power_law
+from lehr.reproduce.figure import Spec
+from lehr.reproduce.paper_a import instance_of, is_chain, options_of
+from lehr.result import Result
+from lehr.solve import DivergenceError, solve
+from lehr.tasks import Value
+
+# Single samples that lie less than this above the ground energy, per spin, count as being in it (paper A, from memory).
+FLOOR = 1e-10
+# Edges of the histogram of single samples, per spin in the units of H; a bin of its own holds those in the ground.
+EDGES = 10.0 ** np.arange(-10, 1.01, 0.25)
+
+
+def axes_of_ladders(spec: Spec) -> dict[str, Sequence[Value]]:
+    """One task for each system, variant and instance."""
+    return {
+        "system": list(spec["systems"]), "variant": list(spec["variants"]),
+        "instance": range(1, spec["num_instances"] + 1),
+    }  # fmt: skip
+
+
+def measure_residual(spec: Spec, system: str, variant: str, instance: int) -> xr.Dataset:
+    """The whole ladder of one variant on one instance; a rung that diverged, and one that a shorter ladder has not, is
+    NaN.
+
+    Of each rung: `annealing` steps, `steps` of gradient or sweeps, `residual`, `lowest` energy met above the ground
+    energy per spin, `ground_share` of the samples, `floor` (below which the samples cannot see: one flip of cost 1
+    among all of them), `seconds` of one network or read, `below` whether an energy below the reference was met; and
+    the `histogram` of single samples of the last rung.
+    """
+    given = spec["variants"][variant]
+    rungs = [] if system not in given.get("systems", spec["systems"]) else given["ladder"]
+    most = max(len(other["ladder"]) for other in spec["variants"].values())
+    rows = [_rung(spec, system, variant, instance, number) for number in rungs]
+    rows += [dict.fromkeys(_COLUMNS, math.nan)] * (most - len(rows))
+    columns = {name: ("rung", np.array([row[name] for row in rows])) for name in _COLUMNS}
+    nothing = np.full(len(EDGES), math.nan)
+    histogram = rows[len(rungs) - 1].get("histogram", nothing) if rungs else nothing
+    fitted = np.array([row["annealing"] >= spec["fit_from"] for row in rows], float)
+    return xr.Dataset({**columns, "fitted": ("rung", fitted), "histogram": ("bin", histogram)})
+
+
+_COLUMNS = ("annealing", "steps", "residual", "lowest", "ground_share", "floor", "seconds", "below", "diverged")
+
+
+def _rung(spec: Spec, system: str, variant: str, instance: int, number: int) -> dict:
+    problem, ground, *_ = instance_of(spec, system, instance)
+    n = problem.num_spins
+    try:
+        result = solve(problem, seed=instance, progress=False, **options_of(spec, variant, number))
+    except DivergenceError:
+        return {**dict.fromkeys(_COLUMNS, math.nan), "annealing": number, "diverged": 1.0}
+    above = above_ground(result.energies, ground, problem.resolution) / n
+    # Reads share the processors: one of them costs its share of the time.
+    alone = result.spec["settings"]["replicas"] if is_chain(spec, variant) else 1
+    return {
+        "annealing": number,
+        "steps": _num_steps(result),
+        "residual": above.mean(),
+        "lowest": above_ground(result.best_energy, ground, problem.resolution) / n,
+        "ground_share": (above == 0).mean(),
+        "floor": 1 / (n * above.size),
+        "seconds": result.seconds["train"] / alone,
+        "below": float(result.best_energy < ground - problem.resolution),
+        "diverged": 0.0,
+        "histogram": histogram(above.ravel()),
+    }
+
+
+def above_ground(energies, ground_energy: float, resolution: float) -> Float64[np.ndarray, "..."]:
+    """How far energies lie above the ground energy, 0 where rounding alone tells them apart (or below it).
+
+    >>> above_ground([-3.0, -4.0 + 1e-12, -4.1], -4.0, 1e-9).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    above = np.asarray(energies, np.float64) - ground_energy
+    return np.where(above <= resolution, 0.0, above)
+
+
+def histogram(residuals: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, " bins"]:
+    """How many single samples lie in each bin of `EDGES`, those at or below the lowest edge first, in a bin of their
+    own; those above the highest count in the last.
+
+    >>> counts = histogram(np.array([0.0, 1e-11, 3e-10, 0.5, 99.0]))
+    >>> counts[[0, 2]].tolist(), float(counts.sum())
+    ([2.0, 1.0], 5.0)
+    """
+    floored = residuals <= FLOOR
+    place = np.clip(np.searchsorted(EDGES, residuals[~floored]), 1, len(EDGES) - 1)
+    return np.bincount(np.concatenate([np.zeros(floored.sum(), int), place]), minlength=len(EDGES)).astype(float)
+
+
+def _num_steps(result: Result) -> float:
+    """Gradient steps or sweeps, warm-up included."""
+    settings = result.spec["settings"]
+    annealing = settings["num_annealing_steps"] * settings["num_training_steps"]
+    return float(settings["num_warmup_steps"] + annealing + settings["num_hold_steps"])
+
+
+def summarise_residual(data: xr.Dataset) -> xr.Dataset:
+    """The data with, for each rung, the typical residual over the instances (`typical_mean`, `_low`, `_high`: its
+    bootstrap interval of 95 %), the typical seconds, how many instances were measured and in how many of them a ground
+    state was met; and for each variant the exponent of the power law with its interval, and by which factor the typical
+    residuals lie off it at most.
+
+    Rungs enter the fit from `spec["fit_from"]` annealing steps on, while no instance is at the floor of its samples.
+    """
+    value = np.maximum(data["residual"], data["floor"])
+    over = {"input_core_dims": [["instance"]], "vectorize": True}
+    middle, low, high = xr.apply_ufunc(typical_of, value, output_core_dims=[[], [], []], **over)
+    seconds = xr.apply_ufunc(lambda row: typical_of(row)[0], data["seconds"], **over)
+    known = data["residual"].notnull()
+    data = data.assign(
+        typical_mean=middle, typical_low=low, typical_high=high, typical_seconds=seconds,
+        num_known=known.sum("instance"), num_solved=((data["lowest"] == 0) & known).sum("instance"),
+        at_floor=((data["residual"] <= data["floor"]) & known).any("instance"),
+    )  # fmt: skip
+    fits = [
+        [_fit(data.sel(system=system, variant=variant)) for variant in data["variant"].values]
+        for system in data["system"].values
+    ]
+    names = ("exponent_mean", "exponent_low", "exponent_high", "prefactor", "off_line")
+    places = ("system", "variant")
+    return data.assign({name: (places, np.array(fits)[..., k]) for k, name in enumerate(names)})
+
+
+def typical_of(values: Float64[np.ndarray, " k"]) -> tuple[float, float, float]:
+    """Typical mean of those that were measured, and its bootstrap interval of 95 %, NaN for a single one.
+
+    >>> typical_of(np.array([1.0, 100.0, np.nan]))[0].__round__(9)
+    10.0
+    """
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return (float(known[0]) if len(known) else math.nan), math.nan, math.nan
+    value, low, high = np.exp(bootstrap(np.log(known)))
+    return float(value), float(low), float(high)
+
+
+def _fit(of: xr.Dataset) -> tuple[float, ...]:
+    """Exponent with its ends, the prefactor, and the largest factor off the line; NaN where too little is known."""
+    used = (of["fitted"].max("instance") > 0) & ~of["at_floor"]
+    chosen = of[["annealing", "residual"]].isel(rung=np.flatnonzero(used)).transpose("rung", "instance")
+    whole = np.isfinite(chosen["residual"].values).all(axis=0)
+    times, values = chosen["annealing"].max("instance").values, chosen["residual"].values[:, whole]
+    if len(np.unique(times)) < 3 or whole.sum() < 2:
+        return (math.nan,) * 5
+    fit = power_law(times, values)
+    logs, middle = np.log(times), np.log(values).mean(axis=1)
+    offset = middle - fit.value * logs
+    return *fit, float(np.exp(offset.mean())), float(np.exp(np.abs(offset - offset.mean()).max()))
+
+
+class Ratio(NamedTuple):
+    """By which factor the typical residual of one variant lies above that of another, at so many annealing steps."""
+
+    num_annealing: int
+    factor: Interval
+
+
+def ratio(data: xr.Dataset, system: str, upper: str, lower: str) -> Ratio | None:
+    """The typical ratio, over instances that both have measured, at the largest number of annealing steps that both
+    have; None where there is none, its interval NaN for a single instance."""
+    one, other = (data.sel(system=system, variant=name) for name in (upper, lower))
+    common = sorted(set(measured_steps(one)) & set(measured_steps(other)), reverse=True)
+    for number in common:
+        values = _floored(one, number) / _floored(other, number)
+        if np.isfinite(values).any():
+            return Ratio(int(number), Interval(*typical_of(values)))
+    return None
+
+
+def measured_steps(of: xr.Dataset) -> list[float]:
+    """The numbers of annealing steps at which a variant was measured, once for each instance."""
+    return of["annealing"].values[np.isfinite(of["residual"].values)].astype(float).tolist()
+
+
+def _floored(of: xr.Dataset, number: float) -> Float64[np.ndarray, " k"]:
+    """Residuals of every instance at so many annealing steps."""
+    values = np.maximum(of["residual"].values, of["floor"].values)
+    return np.fmax.reduce(np.where(of["annealing"].values == number, values, np.nan), axis=-1)

@@ -1,0 +1,286 @@
+"""What figures of residual energies have in common to say: tables, and statements by what was measured."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from lehr.reproduce.figure import Spec, table
+from lehr.reproduce.paper_a import STEPS_EACH, instance_of, is_chain, told_instances, told_settings
+from lehr.reproduce.residual import Ratio, measured_steps, ratio
+from lehr.reproduce.statistics import shown
+from lehr.reproduce.verdict import FAILS, UNSEEN, Statement
+
+# Points this close to their line, as a factor, are called a power law.
+STRAIGHT = 2.0
+
+
+def told_how(data: xr.Dataset, spec: Spec) -> str:
+    """Instances, settings, reference energies, statistics."""
+    return f"""{told_instances(spec)}:
+
+{told_settings(spec)}
+
+An annealing step is {STEPS_EACH} gradient steps of a network or {STEPS_EACH} sweeps of a chain;
+the warm-up comes on top. The default network is given as many gradient steps as the paper's, and one network stands for
+the several that `lehr.solve` would train. It ends at a finite temperature or field, the paper's at 0.
+{_told_chains(spec)}
+
+The residual energy is the mean of H over the final samples (the last states of all reads, in all slices) above the
+ground energy, per spin; below 1 / (N x samples), what a single flip of cost 1 makes, it counts as that much. Ground
+energies: {_told_references(spec)}.{_told_below(data)} Typical residuals are geometric means over the instances, with
+bootstrap intervals of 95 %; an exponent a, for a residual that goes as (annealing steps)^a, is that of least squares on
+logarithms from {spec["fit_from"]} annealing steps on, with whole instances resampled. Seconds are those of training one
+network or of one read (its share of the time of all), without start-up,
+typical of the instances, on a machine that did other work as well."""
+
+
+def told_haste(spec: Spec) -> str:
+    """A warning where the paper's networks had fewer steps than in the paper; nothing where they had all."""
+    cut = {name: given for name, given in spec["variants"].items() if _is_cut(spec, name)}
+    if not cut:
+        return ""
+    ends = ", ".join(f"{given['ladder'][-1]} for *{name}*" for name, given in cut.items())
+    missing = [
+        f" *{name}* was not measured on {', '.join(without)}."
+        for name, given in cut.items()
+        if (without := [at for at in spec["systems"] if at not in given.get("systems", spec["systems"])])
+    ]
+    return f"""The paper's networks were annealed in few steps, at most {ends}, with the cuts named above: what they
+miss may be for want of steps.{"".join(missing)}"""
+
+
+def _is_cut(spec: Spec, name: str) -> bool:
+    given = spec["variants"][name]
+    return "preset" in given and bool(given["changes"]) and not is_chain(spec, name)
+
+
+def _told_chains(spec: Spec) -> str:
+    names = [name for name in spec["variants"] if name in ("SA", "SQA")]
+    return f"*{'* and *'.join(names)}* are Lehr's own chains; sweeps go in the order of the spins." if names else ""
+
+
+def _told_references(spec: Spec) -> str:
+    ways: dict[str, list[str]] = {}
+    for system in spec["systems"]:
+        ways.setdefault(instance_of(spec, system, 1).oracle, []).append(system)
+    if len(ways) == 1:
+        return next(iter(ways))
+    return "; ".join(f"{oracle} ({', '.join(systems)})" for oracle, systems in ways.items())
+
+
+def _told_below(data: xr.Dataset) -> str:
+    below = int((data["below"] > 0).any("rung").sum())
+    return f" **{below} runs met an energy below it**, so that it is no ground energy." if below else ""
+
+
+def told_residuals(data: xr.Dataset) -> str:
+    """A Markdown table with a row for each system and variant, at its largest number of annealing steps."""
+    head = [
+        "system", "method", "annealing steps", "typical residual per spin", "exponent", "off the line by at most",
+        "ground state met", "seconds",
+    ]  # fmt: skip
+    rows = [head]
+    for system in data["system"].values.tolist():
+        for name in data["variant"].values.tolist():
+            of = data.sel(system=system, variant=name)
+            last = last_rung(of)
+            if last is None:
+                continue
+            at = of.isel(rung=last)
+            diverged = int((of["diverged"] > 0).any("rung").sum())
+            floor = " (floor in some)" if bool(at["at_floor"]) else ""
+            factor = float(of["off_line"])
+            rows.append(
+                [
+                    system,
+                    f"{name} ({diverged} diverged)" if diverged else name,
+                    f"{float(at['annealing'].max()):.0f}",
+                    f"{shown(at, 'typical', '.2g')}{floor}",
+                    shown(of, "exponent", ".2f"),
+                    "" if math.isnan(factor) else f"a factor {factor:.2f}",
+                    f"{int(at['num_solved'])} of {int(at['num_known'])}",
+                    f"{float(at['typical_seconds']):.2g}",
+                ]
+            )
+    return table(rows)
+
+
+def last_rung(of: xr.Dataset) -> int | None:
+    """The number of the last rung that anything was measured of; None where nothing was."""
+    known = np.flatnonzero(of["num_known"].values > 0)
+    return int(known[-1]) if known.size else None
+
+
+def below(data: xr.Dataset, lower: str, upper: str, claim: str, least_steps: int = 0) -> Statement:
+    """That `lower` ends below `upper` in all systems, at the largest number of annealing steps that both have, if that
+    is at least `least_steps`; not seen where an interval allows both, and wrong where one allows the opposite alone."""
+    found = ratios(data, upper, lower)
+    return Statement(
+        claim,
+        all(one.factor.low > 1 for one in found.values()),
+        bool(found)
+        and all(math.isfinite(one.factor.low) and one.num_annealing >= least_steps for one in found.values()),
+        f"the residual of *{upper}* is {told_ratios(found)} that of *{lower}*",
+        FAILS if any(one.factor.high < 1 for one in found.values()) else UNSEEN,
+    )
+
+
+def lower_by(data: xr.Dataset, lower: str, upper: str, least: float, claim: str) -> Statement:
+    """That `lower` ends below `upper` by a factor of at least `least`, up to the interval."""
+    found = ratios(data, upper, lower)
+    return Statement(
+        claim,
+        all(one.factor.high >= least and one.factor.low > 1 for one in found.values()),
+        bool(found) and all(math.isfinite(one.factor.low) for one in found.values()),
+        told_ratios(found),
+        UNSEEN,
+    )
+
+
+def comparable(data: xr.Dataset, one: str, other: str, claim: str) -> Statement:
+    """That two variants end within a factor of two of each other, up to the interval, in all systems."""
+    found = ratios(data, other, one)
+    return Statement(
+        claim,
+        all(ratio.factor.low <= 2 and ratio.factor.high >= 0.5 for ratio in found.values()),
+        bool(found) and all(math.isfinite(ratio.factor.low) for ratio in found.values()),
+        f"the residual of *{other}* is {told_ratios(found)} that of *{one}*",
+    )
+
+
+def ratios(data: xr.Dataset, upper: str, lower: str) -> dict[str, Ratio]:
+    """The ratio of two variants in every system that has one."""
+    names = data["variant"].values.tolist()
+    if upper not in names or lower not in names:
+        return {}
+    found = {system: ratio(data, system, upper, lower) for system in data["system"].values.tolist()}
+    return {system: one for system, one in found.items() if one is not None}
+
+
+def told_ratios(found: dict[str, Ratio]) -> str:
+    """Ratios in words, with the system where there are several."""
+    each = []
+    for system, one in found.items():
+        value, low, high = map(_short, one.factor)
+        interval = f" [{low}, {high}]" if math.isfinite(one.factor.low) else ""
+        where = f" ({system})" if len(found) > 1 else ""
+        each.append(f"{value}{interval} times at {one.num_annealing} steps{where}")
+    return "; ".join(each)
+
+
+def _short(number: float) -> str:
+    """Two digits, without an exponent where that is possible.
+
+    >>> _short(1234.5), _short(0.00123)
+    ('1200', '0.0012')
+    """
+    return f"{float(f'{number:.2g}'):g}"
+
+
+def exponents(data: xr.Dataset, variant: str, expected: tuple[float, float], claim: str) -> Statement:
+    """That the decay of a variant has an exponent in this range, in every system whose exponent is known."""
+    known = _known_exponents(data, variant)
+    low, high = expected
+    inside = [of for of in known if float(of["exponent_low"]) <= high and float(of["exponent_high"]) >= low]
+    return Statement(
+        claim,
+        len(inside) == len(known),
+        bool(known),
+        f"its interval meets this range in {len(inside)} of {len(known)} systems: {_listed(known)}",
+    )
+
+
+def power_laws(data: xr.Dataset, variant: str, claim: str) -> Statement:
+    """That typical residuals decay as a power of the annealing steps, no point off its line by a factor of two."""
+    known = _known_exponents(data, variant)
+    straight = [of for of in known if float(of["exponent_high"]) < 0 and float(of["off_line"]) < STRAIGHT]
+    worst = max((float(of["off_line"]) for of in known), default=math.nan)
+    return Statement(
+        claim,
+        len(straight) == len(known),
+        bool(known),
+        f"in {len(straight)} of {len(known)} systems, with points off the line by a factor of {worst:.2f} at most",
+    )
+
+
+def steeper(data: xr.Dataset, variant: str, others: Sequence[str], claim: str) -> Statement:
+    """That the exponent of a variant lies below those of the others, intervals apart, in every system."""
+    fitted = {one["system"].item(): one for one in _known_exponents(data, variant)}
+    pairs = [
+        (fitted[system], of)
+        for name in others
+        for of in _known_exponents(data, name)
+        if (system := of["system"].item()) in fitted
+    ]
+    seen = [f"{shown(of, 'exponent', '.2f')} (*{of['variant'].item()}*, {of['system'].item()})" for _, of in pairs]
+    own = [f"{shown(of, 'exponent', '.2f')} ({system})" for system, of in fitted.items()]
+    return Statement(
+        claim,
+        all(float(one["exponent_high"]) < float(of["exponent_low"]) for one, of in pairs),
+        bool(pairs),
+        f"exponents of {'; '.join(own)} against {'; '.join(seen)}",
+    )
+
+
+def _known_exponents(data: xr.Dataset, variant: str) -> list[xr.Dataset]:
+    if variant not in data["variant"].values:
+        return []
+    each = (data.sel(variant=variant, system=system) for system in data["system"].values.tolist())
+    return [of for of in each if math.isfinite(float(of["exponent_mean"]))]
+
+
+def _listed(known: Sequence[xr.Dataset]) -> str:
+    return "; ".join(f"{shown(of, 'exponent', '.2f')} ({of['system'].item()})" for of in known)
+
+
+def told_crossings(data: xr.Dataset, steep: str, others: Sequence[str]) -> str:
+    """Where the fitted power law of one variant crosses those of others, as items of a list."""
+    lines = []
+    for one in _known_exponents(data, steep):
+        for name in others:
+            of = data.sel(variant=name, system=one["system"].item())
+            gain = float(of["exponent_mean"] - one["exponent_mean"])
+            if gain > 0:  # and not NaN
+                steps = (float(one["prefactor"]) / float(of["prefactor"])) ** (1 / gain)
+                both = f"{one['system'].item()}: *{steep}* and *{name}*"
+                lines.append(f"* {both} at {_short(steps)} annealing steps, {_within(steps, one, of)}.")
+    return "\n".join(lines) or f"* No law that *{steep}* crosses from above was fitted."
+
+
+def _within(steps: float, *both: xr.Dataset) -> str:
+    """Whether so many annealing steps were measured of both variants."""
+    first = max(min(measured_steps(of)) for of in both)
+    last = min(max(measured_steps(of)) for of in both)
+    if steps < first:
+        return f"before the {first:.0f} at which the ladders begin"
+    return f"beyond the {last:.0f} that both were measured at" if steps > last else "among the measured ones"
+
+
+def told_seconds(data: xr.Dataset) -> str:
+    """After how many seconds each method is where the first one ends, as items of a list, one for each system."""
+    lines = []
+    for system in data["system"].values.tolist():
+        ladders = {name: _ladder(data.sel(system=system, variant=name)) for name in data["variant"].values.tolist()}
+        (first, points), *others = [(name, points) for name, points in ladders.items() if points] or [("", [])]
+        if points:
+            seconds, goal = points[-1]
+            told = "; ".join(f"*{name}* {_arrival(points, goal)}" for name, points in others)
+            lines.append(f"* {system}: *{first}* ends at {goal:.2g} after {seconds:.2g} s; {told}.")
+    return "\n".join(lines)
+
+
+def _arrival(points: list[tuple[float, float]], goal: float) -> str:
+    """When a ladder first is as low as the goal, or how low it comes."""
+    for seconds, value in points:
+        if value <= goal:
+            return f"is there after {seconds:.2g} s"
+    seconds, value = points[-1]
+    return f"ends above it, at {value:.2g} after {seconds:.2g} s"
+
+
+def _ladder(of: xr.Dataset) -> list[tuple[float, float]]:
+    """Seconds and typical residual of every rung that was measured."""
+    points = zip(of["typical_seconds"].values.tolist(), of["typical_mean"].values.tolist(), strict=True)
+    return [point for point in points if all(map(math.isfinite, point))]

@@ -1,0 +1,211 @@
+"""Figure 4 of paper A: residual energies of two-dimensional Edwards-Anderson spin glasses, in four protocols and beside
+Markov chains."""
+
+from typing import Any
+
+import xarray as xr
+
+from lehr.reproduce.figure import Figure, Spec, filled
+from lehr.reproduce.paper_a import ABSTRACT, FROM_MEMORY, QUICK, SOURCE, default_of, doubled, ours, paper
+from lehr.reproduce.residual import axes_of_ladders, measure_residual, summarise_residual
+from lehr.reproduce.residual_words import (
+    below,
+    last_rung,
+    lower_by,
+    steeper,
+    told_crossings,
+    told_haste,
+    told_how,
+    told_residuals,
+    told_seconds,
+)
+from lehr.reproduce.verdict import UNSEEN, Statement, judged
+
+# Paper B quotes paper A with so little residual energy, of a mean ground energy of -0.777 per spin at 40x40.
+_ACCURATE = 1e-5 * 0.777
+# The residual of plain energy minimisation counts as standing still where four times the steps lower it by less.
+_STILL = 1.5
+
+
+def findings_protocols(data: xr.Dataset, spec: Spec) -> str:
+    """What was found of the four protocols, in Markdown."""
+    return _findings(data, spec, [
+        below(data, "VCA", "VQA", "*VCA* ends below *VQA*"),
+        lower_by(data, "VCA", "VQA", 1000.0, "By about three orders of magnitude"),
+        below(data, "RVQA", "VQA", "*RVQA* ends below *VQA*"),
+        below(data, "VCA", "RVQA", "*VCA* ends below *RVQA*"),
+        below(data, "VCA", "CQO", "*VCA* ends below *CQO*"),
+        _stands_still(data),
+    ])  # fmt: skip
+
+
+def findings_beside_chains(data: xr.Dataset, spec: Spec) -> str:
+    """What was found of annealing beside Markov chains, in Markdown."""
+    return _findings(data, spec, [
+        below(data, "VCA", "SA", "*VCA* ends below *SA*, in equally many annealing steps"),
+        below(data, "VCA", "SQA", "*VCA* ends below *SQA*, in equally many annealing steps"),
+        lower_by(data, "VCA", "SA", 1000.0, "By about three orders of magnitude"),
+        steeper(data, "VCA", ("SA", "SQA"), "*VCA* is the steepest, from the first fitted step on"),
+        _accurate(data),
+    ], told_crossings(data, "VCA", ("SA", "SQA")))  # fmt: skip
+
+
+def _findings(data: xr.Dataset, spec: Spec, statements: list[Statement], crossings: str = "") -> str:
+    names = [name for name in spec["variants"] if default_of(name) in spec["variants"]]
+    beside = [
+        below(data, default_of(name), name, f"*Lehr's default* ends below the paper's network, {name}")
+        for name in names
+    ]  # fmt: skip
+    told = [
+        "## What was measured", filled(told_how(data, spec)), told_residuals(data),
+        "## Does it hold?", filled(f"{told_haste(spec)}\n\n{judged(statements)}\n\nBeside it:\n\n{judged(beside)}"),
+        *(["## Where the fitted laws cross", filled(crossings)] if crossings else []),
+        "## In seconds", filled(told_seconds(data)),
+    ]  # fmt: skip
+    return "\n\n".join(told)
+
+
+def _stands_still(data: xr.Dataset) -> Statement:
+    """Whether plain minimisation gains little between its last two rungs."""
+    of = data.sel(variant="CQO").isel(system=0)
+    last = last_rung(of) or 0
+    rungs = of.isel(rung=[max(last - 1, 0), last])
+    before, after = rungs["typical_mean"].values.tolist()
+    steps = rungs["annealing"].max("instance").values
+    return Statement(
+        "*CQO* falls fast at first and then stands still",
+        before < _STILL * after,
+        last > 0,
+        f"from {steps[0]:.0f} to {steps[1]:.0f} annealing steps it goes from {before:.2g} to {after:.2g}",
+        UNSEEN,
+    )
+
+
+def _accurate(data: xr.Dataset) -> Statement:
+    """Whether the paper's network reaches the accuracy that is quoted."""
+    of = data.sel(variant="VCA").isel(system=-1)
+    last = last_rung(of)
+    value = float(of["typical_mean"][last]) if last is not None else float("nan")
+    return Statement(
+        f'It reaches an accuracy of "99.999%", a residual of {_ACCURATE:.1e} per spin',
+        value <= _ACCURATE,
+        last is not None,
+        f"{value:.2g}",
+        UNSEEN,
+    )
+
+
+def draw_protocols(data: xr.Dataset, spec: Spec) -> Any:
+    """Residuals of all methods."""
+    from lehr.reproduce.residual_pictures import draw_residuals  # matplotlib is optional
+
+    return draw_residuals(data, f"Edwards-Anderson, {spec['num_instances']} instances: typical residual energy")
+
+
+_CLAIM_PROTOCOLS = f"""## What the paper claims
+
+{SOURCE} says in its abstract that {ABSTRACT}; its figure 4 is "Benchmarking the 2D Edwards-Anderson spin glass".
+{FROM_MEMORY}
+
+* On 10x10 spins with couplings between -1 and 1, variational classical annealing (VCA) ends about three orders of
+  magnitude below variational quantum annealing (VQA);
+* regularised VQA (RVQA), with a temperature beside the field, improves on VQA and stays above VCA;
+* classical-quantum optimisation (CQO), energy minimisation without any annealing, comes to about 1 % within some
+  thousand steps and then stands still."""
+_CLAIM_CHAINS = f"""## What the paper claims
+
+{SOURCE} says in its abstract that {ABSTRACT}; its figure 4 is "Benchmarking the 2D Edwards-Anderson spin glass". Paper
+B quotes from it an accuracy of "99.999%" on 40x40 spins. {FROM_MEMORY}
+
+* On 40x40 spins simulated annealing (SA) and simulated quantum annealing (SQA, 20 Trotter slices) are better at few
+  annealing steps, variational classical annealing (VCA) is steeper;
+* at the end VCA lies about three orders of magnitude below both."""
+_FAST = {**QUICK, "learning_rate": 1e-3}
+_PROTOCOLS = {
+    "systems": {"EA 10x10": ["Edwards-Anderson", 10]},
+    "variants": {
+        "VCA": paper("a-ea10-vca", doubled(4, 256, 4), **_FAST),
+        "VQA": paper("a-ea10-vqa", doubled(4, 64, 4), **_FAST),
+        "RVQA": paper("a-ea10-rvqa", doubled(4, 64, 4), **_FAST),
+        "CQO": paper("a-ea10-cqo", doubled(4, 256, 4), **_FAST),
+        default_of("VCA"): ours("vca", doubled(4, 1024, 4)),
+        default_of("VQA"): ours("vqa", doubled(4, 256, 4)),
+        default_of("RVQA"): ours("rvqa", doubled(4, 256, 4)),
+        default_of("CQO"): ours("cqo", doubled(4, 1024, 4)),
+    },
+    "num_instances": 4,
+    "num_final_samples": 2000,
+    "fit_from": 4,
+}
+_FORTY = "EA 40x40"
+_CHAINS = {
+    "systems": {"EA 20x20": ["Edwards-Anderson", 20], _FORTY: ["Edwards-Anderson", 40]},
+    "variants": {
+        # A step of this network takes nearly a second on 40x40 spins.
+        "VCA": {**paper("a-ea40-vca", doubled(2, 32, 4), **{**_FAST, "num_warmup_steps": 50}), "systems": ["EA 20x20"]},
+        "SA": paper("a-ea-sa", doubled(2, 2048, 4), replicas=10),
+        "SQA": paper("a-ea-sqa", doubled(2, 128, 4), replicas=4),
+        default_of("VCA"): ours("vca", doubled(2, 2048, 4)),
+    },
+    "num_instances": 3,
+    "num_final_samples": 1000,
+    "fit_from": 2,
+}
+_RUNGS = {"networks": [2, 4, 8], "chains": [2, 4, 8, 16]}
+_FEW = {
+    "num_samples": 10, "num_warmup_steps": 5, "dtype": "float32",
+    "ansatz_options": {"informed": False, "cell": "tensorised", "hidden": 4, "shared": False, "order": "zigzag"},
+}  # fmt: skip
+
+
+def _few(spec: Spec, names: tuple[str, ...]) -> Spec:
+    """A spec in seconds: some variants on one small lattice."""
+    variants = {}
+    for name in names:
+        chain = name in ("SA", "SQA")
+        given = {key: value for key, value in spec["variants"][name].items() if key != "systems"}
+        quick = {"replicas": 4, "num_warmup_steps": 5} if chain else {} if "method" in given else _FEW
+        pre = {"num_preanneal_steps": 10, "num_slices": 4} if name == "SQA" else {}
+        variants[name] = {**given, "ladder": _RUNGS["chains" if chain else "networks"], "changes": {**quick, **pre}}
+    return {
+        **spec, "systems": {"EA 3x3": ["Edwards-Anderson", 3]}, "variants": variants, "num_instances": 2,
+        "num_final_samples": 50, "fit_from": 2,
+    }  # fmt: skip
+
+
+def _in_full(spec: Spec, system: str) -> Spec:
+    """A spec as in the paper."""
+    variants = {
+        name: {key: value for key, value in given.items() if key != "systems"}
+        | {"changes": {}, "ladder": doubled(2, 2**13)}
+        for name, given in spec["variants"].items()
+    }
+    return {
+        **spec, "systems": {system: spec["systems"][system]}, "variants": variants, "num_instances": 25,
+        "num_final_samples": 1_000_000, "fit_from": 2**7,
+    }  # fmt: skip
+
+
+FIGURES = tuple(
+    Figure(
+        name=name,
+        title=title,
+        claim=filled(claim),
+        scales={"smoke": _few(spec, names), "laptop": spec, "paper": _in_full(spec, system)},
+        axes=axes_of_ladders,
+        measure=measure_residual,
+        summarise=summarise_residual,
+        findings=findings,
+        draw=draw_protocols,
+    )
+    for name, title, claim, spec, system, names, findings in (
+        (
+            "a-fig4a", "residual energies of Edwards-Anderson 10x10 in four protocols", _CLAIM_PROTOCOLS, _PROTOCOLS,
+            "EA 10x10", ("VCA", "VQA", "CQO", default_of("VCA")), findings_protocols,
+        ),
+        (
+            "a-fig4b", "residual energies of Edwards-Anderson 40x40, beside Markov chains", _CLAIM_CHAINS, _CHAINS,
+            _FORTY, ("VCA", "SA", "SQA", default_of("VCA")), findings_beside_chains,
+        ),
+    )
+)  # fmt: skip
