@@ -39,13 +39,13 @@ bench: $(INSTALLED)  ## measure training steps, with NetKet beside them
 	$(BIN)/python benchmarks/speed.py
 
 check: $(INSTALLED)  ## lint, format, types
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(INSTALLED)  ## format the code
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
 
 clean:  ## remove the demo and the caches
 	rm -rf demo .pytest_cache .ruff_cache .hypothesis

@@ -111,7 +111,7 @@ class Batch(Engine):
 
 def _mesh(num_networks: int) -> Mesh | None:
     """The devices that share the networks evenly; None for one."""
-    devices = jax.devices()
+    devices = jax.local_devices()
     number = max(size for size in range(1, len(devices) + 1) if num_networks % size == 0)
     return None if number == 1 else Mesh(np.array(devices[:number]), ("networks",))
 
