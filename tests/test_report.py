@@ -147,8 +147,8 @@ def test_exact_energies_in_a_field(tmp_path):
     result = replace(result, history=result.history.assign(temperature=0 * field, field=field))
     quantum = lehr.exact(chain, fields=[2.0]).field_energies[2.0][0]
     text, _ = pages(result, tmp_path)
-    told = [words for *_, words in points(text, "Free energy") if words.startswith("exact")]
-    assert told[0] == f"exact energy in the field: step 0, F per spin {quantum / 6:.6g}"
+    told = [words for *_, words in points(text, "Energy in the field") if words.startswith("exact")]
+    assert told[0] == f"exact energy: step 0, energy per spin {quantum / 6:.6g}"
     assert len(told) == 8
 
 
@@ -230,6 +230,7 @@ def test_scales_and_points():
     assert log.place(1e-3) < 10 < 90 < log.place(1e2)
     assert log.place(10**-0.5) == pytest.approx(50.0)
     assert [name for _, name in log.ticks()] == ["10⁻³", "0.01", "0.1", "1", "10", "100"]
+    assert len(Scale.around([0.033, 0.033], True, 0.0, 1.0).ticks()) > 1
     flat = Scale.around([3.0, 3.0], False, 0.0, 1.0)
     assert flat.place(3.0) == pytest.approx(0.5)
     assert 1 < len(flat.ticks()) < 9

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from lehr.report.scale import Scale
 
 _WIDTH, _HEIGHT = 440.0, 280.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 10.0, 10.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 10.0, 10.0, 40.0
 _MOST_POINTS = 300
 _COLOURS = 8
 _BINS = 40
@@ -119,7 +119,8 @@ def cells(title: str, layers: Sequence[np.ndarray], broken: Sequence[tuple[int, 
     names = {1: "up", -1: "down"}
     body = "".join(f'<path class="{names[spin]}" d="{"".join(parts)}"/>' for spin, parts in paths.items())
     svg = (
-        f'<svg viewBox="-0.1 -0.1 {left - gap + 0.2} {most_rows + 0.2}" role="img" aria-label="{_text(title)}">'
+        f'<svg viewBox="-0.1 -0.1 {left - gap + 0.2} {most_rows + 0.2}" style="max-width: {3 * left}rem" '
+        f'role="img" aria-label="{_text(title)}">'
         f'{body}<path class="broken" d="{lines}"/></svg>'
     )
     return (

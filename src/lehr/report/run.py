@@ -79,12 +79,14 @@ def _energies(result: Result) -> list[str]:
     """Free energy beside the exact one, whose hot start would dwarf the energies; and the energies."""
     n, history, parts = result.problem.num_spins, result.history, []
     if "free_energy" in history:
-        series, note = [_curve(history, "free_energy", "F", n)], ""
+        in_field = bool((history["field"] > 0).any()) and not bool((history["temperature"] > 0).any())
+        title, name = ("Energy in the field", "energy") if in_field else ("Free energy", "F")
+        series, note = [_curve(history, "free_energy", name, n)], ""
         known = _exact_curve(result)
         if known is not None:
-            steps, values, name, note = known
-            series.append(Series(name, steps, np.array(values) / n, kind="dots"))
-        parts.append(chart("Free energy", series, x_label="step", y_label="F per spin", note=note))
+            steps, values, known_as, note = known
+            series.append(Series(known_as, steps, np.array(values) / n, kind="dots"))
+        parts.append(chart(title, series, x_label="step", y_label=f"{name} per spin", note=note))
     names = {"energy_mean": "⟨H⟩", "energy_min": "lowest state"}
     if history["energy_mean"].equals(history["energy_min"]):
         del names["energy_min"]  # a single walker
@@ -123,7 +125,7 @@ def _exact_curve(result: Result) -> tuple[list[int], list[float], str, str] | No
             continue
         values = reference.field_energies if quantum else reference.free_energies
         oracles = ", ".join(dict.fromkeys(name for _, name in values.values()))
-        name = "exact energy in the field" if quantum else "exact F"
+        name = "exact energy" if quantum else "exact F"
         steps = history["step"].values[places].tolist()
         return steps, [values[one][0] for one in at], name, f"{name}: {oracles}"
     return None
@@ -136,7 +138,8 @@ def _others(result: Result) -> list[str]:
     ramps = [_curve(history, k, w) for k, w in controls.items() if k in history and float(history[k].max()) > 0]
     parts = []
     if ramps:
-        parts.append(chart("Schedule", ramps, x_label="step", y_label="units of H", log_y=True))
+        label = "units of H" if len(ramps) > 1 else f"{ramps[0].name}, units of H"
+        parts.append(chart("Schedule", ramps, x_label="step", y_label=label, log_y=True))
     follows = {
         "entropy": ("Entropy", "nats per spin", n),
         "effective_sample_size": ("Effective sample size", "share", 1),

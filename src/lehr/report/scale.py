@@ -26,8 +26,9 @@ class Scale(NamedTuple):
         array = array[np.isfinite(array) & ((array > 0) | (not log))]
         low, high = (float(array.min()), float(array.max())) if array.size else (1.0, 10.0)
         if log:
-            span = max(math.log10(high / low), 0.3)
-            return cls(low / 10 ** (0.06 * span), high * 10 ** (0.06 * span), log, start, stop)
+            span = math.log10(high / low)
+            margin = 10 ** max(0.06 * span, 0.15 - span / 2)
+            return cls(low / margin, high * margin, log, start, stop)
         span = (high - low) or abs(high) or 1.0
         return cls(low - 0.05 * span, high + 0.05 * span, log, start, stop)
 
@@ -51,8 +52,10 @@ class Scale(NamedTuple):
         >>> Scale(-0.1, 1.05, False, 0.0, 1.0).ticks()[:3]
         [(0.0, '0.0'), (0.2, '0.2'), (0.4, '0.4')]
         """
-        if self.log:
-            return self._decades()
+        decades = self._decades() if self.log else []
+        return decades if len(decades) > 1 else self._even()
+
+    def _even(self) -> list[tuple[float, str]]:
         rough = (self.high - self.low) / _MOST_TICKS
         size = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough * (1 - 1e-9))

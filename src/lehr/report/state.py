@@ -11,6 +11,8 @@ from lehr.result import Result
 
 _MOST_CELLS = 10_000
 _MOST_BONDS = 20_000
+# A chain of so many cells fits into one row.
+_ROW = 24
 
 
 def cut_of(result: Result) -> float | None:
@@ -45,7 +47,7 @@ def picture(result: Result) -> list[str]:
             return [cells("Spins on the lattice", [grid], lines, note + drawn)]
         layers = [grid[:, :, layer] for layer in range(lattice.shape[2])]
         return [cells("Spins, layer by layer", layers, [], note)]
-    width = min(problem.num_spins, int(np.ceil(np.sqrt(3 * problem.num_spins))))
+    width = min(problem.num_spins, max(_ROW, int(np.ceil(np.sqrt(3 * problem.num_spins)))))
     filled = np.zeros(width * -(-problem.num_spins // width), np.int8)
     filled[: problem.num_spins] = spins
     rows = filled.reshape(-1, width)[::-1].T  # read from the upper left
