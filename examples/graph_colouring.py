@@ -25,7 +25,7 @@ def main(num_colours: int = 3, num_steps: int = 1000) -> dict[str, float]:
 
     chosen = [bit for bit, s in zip(problem.labels, result.best_spins, strict=True) if s > 0]
     colours = dict(chosen)
-    broken = sum(colours.get(u) == colours.get(v) for u, v in graph.edges)
+    broken = sum(u in colours and colours[u] == colours.get(v) for u, v in graph.edges)
     print(f"colours {colours}")
     return {
         "energy": result.best_energy,

@@ -65,7 +65,9 @@ def test_presets_are_the_papers_tables(name):
 def test_presets_cover_the_tables():
     assert {name.rsplit("-", 1)[0] for name in NETWORKS} == set(TABLE)
     assert {"b-vca", "b-vqa", "a-ea10-vca", "a-ea10-vqa", "a-ea10-rvqa", "a-ea10-cqo"} <= set(PRESETS)
-    with pytest.raises(InputError, match=r"`preset` must be one of a-chain-vca, .*b-vqa, but it is 'c-vca'"):
+    with pytest.raises(
+        InputError, match=r"`preset` must be one of a-chain-vca, .*b-vqa, or a JSON file, but it is 'c-vca'"
+    ):
         preset("c-vca")
 
 

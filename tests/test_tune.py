@@ -10,7 +10,7 @@ import pytest
 import lehr
 from lehr.cli import main
 from lehr.preset import default_settings
-from lehr.tune import PRESET, Tuned, _Runs, tune
+from lehr.tune import PRESET, Tuned, _Found, _Runs, told_changes, tune
 
 pytest.importorskip("optuna")
 
@@ -32,7 +32,7 @@ def quick(monkeypatch):
         return [-p.num_spins * (1 - 0.01 * off) + np.arange(settings.replicas) for p in self.problems]
 
     monkeypatch.setattr(_Runs, "energies", energies)
-    monkeypatch.setattr(_Runs, "num_steps", lambda self, changes: 50)
+    monkeypatch.setattr(_Runs, "num_steps", lambda self, changes, number=0: 50)
     return asked
 
 
@@ -96,6 +96,7 @@ def test_a_search_goes_on_where_it_was_broken_off(quick, tmp_path):
     later = []
     tuned = tune(GLASS, seconds=20.0, out=tmp_path, report=later.append)
     assert [trial.number for trial in later] == list(range(4, 13))
+    assert not {told_changes(trial.changes) for trial in later} & {told_changes(trial.changes) for trial in seen}
     assert tuned.num_trials == 12
     asked = len(quick)
     again = tune(GLASS, seconds=20.0, out=tmp_path)
@@ -121,10 +122,50 @@ def test_a_trial_that_diverges_is_told_and_left_out(quick, monkeypatch):
 
 
 def test_runs_take_the_seconds_that_they_should(monkeypatch):
-    runs = _Runs((GLASS,), "vca", 0.5, 0)
-    monkeypatch.setattr(runs, "_speed", lambda changes: 300.0 / changes["replicas"])
+    runs = _Runs((GLASS, OTHER), "vca", 0.5, 0, _Found(None, {}))
+    monkeypatch.setattr(runs, "_speed", lambda changes, number: 300.0 / changes["replicas"] / (1 + number))
     assert runs.num_steps({"replicas": 2}) == 75
+    assert runs.num_steps({"replicas": 2}, 1) == 37
     assert runs.num_steps({"replicas": 300}) == 2
+
+
+def test_a_second_call_measures_nothing(tmp_path):
+    tune(GLASS, seconds=0.5, out=tmp_path)
+    written = (tmp_path / PRESET).read_bytes()
+    tune(GLASS, seconds=0.5, out=tmp_path)
+    assert (tmp_path / PRESET).read_bytes() == written
+
+
+def test_a_trial_broken_off_in_its_midst_is_made_again(quick, tmp_path, monkeypatch):
+    whole = _Runs.energies
+
+    def stop(self, changes, seed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Runs, "energies", stop)
+    with pytest.raises(KeyboardInterrupt):
+        tune(GLASS, seconds=20.0, out=tmp_path)
+    monkeypatch.setattr(_Runs, "energies", whole)
+    trials = []
+    tuned = tune(GLASS, seconds=20.0, out=tmp_path, report=trials.append)
+    assert trials[0].changes["learning_rate"] == default_settings(GLASS).learning_rate
+    assert tuned.num_trials == len(trials) == 12
+
+
+def test_defaults_that_diverge_are_counted(quick, monkeypatch):
+    sound = _Runs.energies
+
+    def energies(self, changes, seed):
+        found = sound(self, changes, seed)
+        if not changes:
+            raise lehr.DivergenceError("always")
+        return found
+
+    monkeypatch.setattr(_Runs, "energies", energies)
+    tuned = tune(GLASS, seconds=10.0)
+    assert np.isinf(tuned.default_energies).all()
+    assert tuned.successes == (8, 0)
+    assert tuned.verdict.endswith("; 0 diverged, of the defaults 8")
 
 
 def test_the_command_writes_a_preset_that_solve_takes(tmp_path, monkeypatch, capsys):
@@ -149,16 +190,17 @@ def test_the_command_writes_a_preset_that_solve_takes(tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"problems": []}, "`problems` must hold at least one problem"),
+        ({"problems": []}, "`problems` must hold problems, at least one"),
         ({"method": "sa"}, "`method` must be one of vca, vqa, rvqa, cqo, but it is 'sa'"),
         ({"seconds": 0.0}, "`seconds` must be positive and finite, but it is 0.0"),
         ({"seed": -1}, "`seed` must be a whole number"),
-        ({"ansatze": ["cnn"]}, "`ansatz` must be one of auto, linear"),
+        ({"ansatze": ["auto", "cnn"]}, "`ansatze` must hold some of auto, linear, .* but it holds 'cnn'"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_bad_arguments(arguments, message, tmp_path):
     with pytest.raises(lehr.InputError, match=message):
-        tune(**{"problems": GLASS, "seconds": 0.1, **arguments})
+        tune(**{"problems": GLASS, "seconds": 0.1, "out": tmp_path / "new", **arguments})
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_search_keeps_its_folder(quick, tmp_path):

@@ -29,7 +29,8 @@ class Batch(Engine):
     `fold_in(key(seed), R + r)` on the way back, so under the same schedule a problem's result does not depend on its
     company.
 
-    Where there are several devices the networks are dealt to as many of them as divides their number.
+    Where there are several devices, and `jax.default_device` names none, the networks are dealt to as many of them as
+    divides their number.
     """
 
     most_steps, record_every = _MOST_STEPS, 1
@@ -110,7 +111,9 @@ class Batch(Engine):
 
 
 def _mesh(num_networks: int) -> Mesh | None:
-    """The devices that share the networks evenly; None for one."""
+    """The devices of this process that share the networks evenly; None for one, or where the caller chose one."""
+    if jax.config.jax_default_device is not None:  # pyright: ignore[reportAttributeAccessIssue]
+        return None
     devices = jax.local_devices()
     number = max(size for size in range(1, len(devices) + 1) if num_networks % size == 0)
     return None if number == 1 else Mesh(np.array(devices[:number]), ("networks",))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +50,7 @@ _USERS = {
 
 
 def settings_and_objects(
-    problem: Problem, method: str | None, preset: str | None, changes: Mapping[str, Any], **given: Any
+    problem: Problem, method: str | None, preset: str | Path | None, changes: Mapping[str, Any], **given: Any
 ) -> tuple[AnySettings, dict[str, Any]]:
     """Settings and objects by the arguments of `lehr.solve`: in `given` the ansatz and the optimiser may be names,
     which are settings, or objects, like the schedule."""
@@ -61,7 +62,7 @@ def settings_and_objects(
 
 
 def chosen_settings(
-    problem: Problem, preset: str | None, ansatz: Ansatz | None, changes: dict[str, Any]
+    problem: Problem, preset: str | Path | None, ansatz: Ansatz | None, changes: dict[str, Any]
 ) -> AnySettings:
     """The preset, or Lehr's own settings, with the changes. Errors: `InputError` where a setting has no effect."""
     if (method := changes.get("method")) not in (None, *ALL_METHODS):

@@ -58,12 +58,13 @@ def default_settings(
     )
 
 
-def preset(name: str) -> Settings | BaselineSettings:
+def preset(name: str | Path) -> Settings | BaselineSettings:
     """The settings of a preset of `PRESETS`, or of a file that `write_preset` wrote, whose name ends with `.json`.
 
     >>> preset("b-vca").method, preset("b-vca").num_steps
     ('vca', 51000)
     """
+    name = str(name)
     if name.endswith(".json"):
         content = read_json(Path(name)).get("settings")
         if not isinstance(content, dict):

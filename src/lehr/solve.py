@@ -51,7 +51,7 @@ def solve(
     problem: Problem | Sequence[Problem],
     method: str | None = None,
     *,
-    preset: str | None = None,
+    preset: str | Path | None = None,
     ansatz: str | Ansatz | None = None,
     schedule: Schedule | None = None,
     optimiser: str | optax.GradientTransformation | NaturalGradient | None = None,
@@ -64,13 +64,13 @@ def solve(
 ) -> Result | list[Result]:
     """Find low-energy states of a problem by variational neural annealing.
 
-    Arguments: `problem`, or a sequence of problems with the same interactions, trained in one program; `method`:
-    "vca" (temperature, the default), "vqa" (transverse field), "rvqa" (both) or "cqo" (neither), or a baseline that
-    trains nothing: "sa", "sqa", "pt" or "metropolis" (settings: `lehr.baseline.settings`); `preset`: a name of
-    `lehr.PRESETS`, Lehr's own settings by default; `ansatz`: a name ("auto", "linear", "rnn1d", "rnn2d", "dilated") or
-    an ansatz of your own; `optimiser`: "adam", "natural", a `NaturalGradient`, or a whole optax optimiser, step
-    size included; `schedule` overrides the settings; any field of `lehr.Settings` as a keyword (`seed`, `num_steps`,
-    `replicas`, `num_samples`, ...).
+    Arguments: `problem`, or a sequence of problems with the same interactions, trained in one program; `method`: "vca"
+    (temperature, the default), "vqa" (transverse field), "rvqa" (both) or "cqo" (neither), or a baseline that trains
+    nothing: "sa", "sqa", "pt" or "metropolis" (settings: `lehr.baseline.settings`); `preset`: a name of `lehr.PRESETS`
+    or a file of `lehr.tune`, Lehr's own settings by default; `ansatz`: a name ("auto", "linear", "rnn1d", "rnn2d",
+    "dilated") or an ansatz of your own; `optimiser`: "adam", "natural", a `NaturalGradient`, or a whole optax
+    optimiser, step size included; `schedule` overrides the settings; any field of `lehr.Settings` as a keyword (`seed`,
+    `num_steps`, `replicas`, `num_samples`, ...).
 
     `out` is a folder for the result and for a checkpoint every `checkpoint_seconds` and at an interrupt, from which
     `lehr.resume` goes on. `history_every` thins the recorded history. `callback` gets a report after every chunk of

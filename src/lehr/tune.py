@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.special import stdtrit
 
 from lehr._files import one_line, read_json, write_json
 from lehr._types import InputError
 from lehr._version import __version__
+from lehr.ansatz.choose import ANSATZE, build_ansatz
 from lehr.metrics import is_ground
 from lehr.plan import chosen_settings, ranges_of
 from lehr.preset import write_preset
@@ -26,6 +28,7 @@ _FILE, _STUDY = "tune.json", "study.log"
 # the defaults with so many fresh seeds each.
 _RUNS, _FRESH = 40, 8
 _FIRST_FRESH_SEED = 1_000_000
+_STUDENT = float(stdtrit(_FRESH - 1, 0.975))  # standard errors in an interval of 95 %
 # How much the mean over the replicas counts beside the lowest of them: where all trials find the same state, it tells
 # which find it more often.
 _WEIGHT_OF_MEAN = 0.01
@@ -38,7 +41,8 @@ _RATE, _START, _STOP = (0.125, 8.0), (0.25, 4.0), (0.125, 4.0)
 
 class Trial(NamedTuple):
     """What an observer is told after each trial: its number from 1, what it changed, its score (the lowest energy per
-    spin, mean over the problems; None where training diverged), and the seconds that are left for more."""
+    spin and a hundredth of the replicas' mean, averaged over the problems; None where training diverged), and the
+    seconds that are left for more."""
 
     number: int
     changes: dict[str, Any]
@@ -66,7 +70,10 @@ class Tuned:
         """How much lower the energy per spin is than with the defaults, mean and standard error over the seeds."""
         num_spins = np.array([[problem.num_spins] for problem in self.problems])
         of_seeds = ((self.default_energies - self.energies) / num_spins).mean(0)
-        return float(of_seeds.mean()), float(of_seeds.std(ddof=1) / np.sqrt(len(of_seeds)))
+        sound = of_seeds[np.isfinite(of_seeds)]
+        if len(sound) < 2:
+            return float("nan"), float("nan")
+        return float(sound.mean()), float(sound.std(ddof=1) / np.sqrt(len(sound)))
 
     @property
     def successes(self) -> tuple[int, int]:
@@ -74,20 +81,23 @@ class Tuned:
         hits = [0, 0]
         for number, (problem, lowest) in enumerate(zip(self.problems, self.lowest, strict=True)):
             for which, energies in enumerate((self.energies[number], self.default_energies[number])):
-                hits[which] += int(is_ground(energies, lowest, problem.resolution).sum())
+                sound = energies[np.isfinite(energies)]
+                hits[which] += int(is_ground(sound, lowest, problem.resolution).sum()) if sound.size else 0
         return hits[0], hits[1]
 
     @property
     def verdict(self) -> str:
         """One line: better than the defaults, worse, or not told apart, and how surely."""
         (gain, error), (hits, default_hits) = self.gain, self.successes
-        if abs(gain) <= 2 * error:
+        diverged, default_diverged = (int(np.isinf(of).sum()) for of in (self.energies, self.default_energies))
+        if not abs(gain) > _STUDENT * error:
             found = "not told apart from the defaults"
         else:
             found = "better than the defaults" if gain > 0 else "worse than the defaults, which are to be preferred"
         return (
             f"{found}: {gain:.2g} +- {error:.1g} lower per spin, and the lowest energy in {hits} of "
             f"{self.energies.size} fresh runs instead of {default_hits}"
+            + (f"; {diverged} diverged, of the defaults {default_diverged}" if diverged + default_diverged else "")
         )
 
     def summary(self) -> dict[str, Any]:
@@ -176,20 +186,20 @@ def tune(
     (True, 'auto')
     """
     problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
-    if not problems:
-        raise InputError("Argument `problems` must hold at least one problem, but it is empty.")
+    if not problems or not all(isinstance(problem, Problem) for problem in problems):
+        raise InputError("Argument `problems` must hold problems, at least one, but it does not.")
     if method not in METHODS:
         raise InputError(f"Argument `method` must be one of {', '.join(METHODS)}, but it is {method!r}.")
     if not 0 < seconds < float("inf"):
         raise InputError(f"Argument `seconds` must be positive and finite, but it is {seconds}.")
-    if not 0 <= seed < 2**31:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         raise InputError(f"Argument `seed` must be a whole number from 0 to 2**31 - 1, but it is {seed}.")
-    kinds = tuple(ansatze or ("auto",))
-    runs = _Runs(problems, method, seconds / _RUNS / len(problems), seed)
+    kinds, seed = _checked_kinds(ansatze, problems), int(seed)
     found = _Found(out, {
         "problems": [fingerprint(problem) for problem in problems], "method": method, "seconds": seconds,
         "seed": seed, "ansatze": list(kinds), "version": __version__,
     })  # fmt: skip
+    runs = _Runs(problems, method, seconds / _RUNS / len(problems), seed, found)
     study = _study(found.folder, seed)
     _search(study, runs, kinds, (1 - 2 * _FRESH / _RUNS) * seconds, report)
     changes = _changes(study.best_params, runs)
@@ -198,49 +208,59 @@ def tune(
     known = [np.inf if problem.ground_energy is None else float(problem.ground_energy) for problem in problems]
     lowest = np.minimum(known, np.minimum(energies.min(1), default_energies.min(1)))
     settings = runs.settings(changes).changed(num_steps=runs.num_steps(changes))
-    tuned = Tuned(
-        problems, changes, settings, energies, default_energies, lowest, runs.seconds, len(study.trials)
-    )  # fmt: skip
+    num_trials = sum("seconds" in trial.user_attrs for trial in study.trials)
+    tuned = Tuned(problems, changes, settings, energies, default_energies, lowest, runs.seconds, num_trials)
     if found.folder is not None:
         write_preset(found.folder / PRESET, settings, told_changes(changes))
     return tuned
 
 
+def _checked_kinds(ansatze: Sequence[str] | None, problems: Sequence[Problem]) -> tuple[str, ...]:
+    """Names of ansätze that fit all problems; before a search, not in the midst of it."""
+    kinds = (ansatze,) if isinstance(ansatze, str) else tuple(ansatze or ("auto",))
+    for kind in kinds:
+        if kind not in ("auto", *ANSATZE):
+            raise InputError(f"Argument `ansatze` must hold some of auto, {', '.join(ANSATZE)}, but it holds {kind!r}.")
+        if kind != "auto":
+            for problem in problems:
+                build_ansatz(problem, kind)
+    return kinds
+
+
 class _Runs:
     """Runs of the problems that take the same seconds, whatever their settings."""
 
-    def __init__(self, problems: tuple[Problem, ...], method: str, seconds: float, seed: int):
-        self.problems, self.method, self.seconds, self.seed = problems, method, seconds, seed
-        self._speeds: dict[tuple[str, int], float] = {}
+    def __init__(self, problems: tuple[Problem, ...], method: str, seconds: float, seed: int, found: "_Found"):
+        self.problems, self.method, self.seconds, self.seed, self._found = problems, method, seconds, seed, found
 
-    def settings(self, changes: dict[str, Any]) -> Settings:
-        """The defaults with these changes."""
-        settings = chosen_settings(self.problems[0], None, None, {"method": self.method, **changes})
+    def settings(self, changes: dict[str, Any], number: int = 0) -> Settings:
+        """The defaults for one of the problems with these changes."""
+        settings = chosen_settings(self.problems[number], None, None, {"method": self.method, **changes})
         assert isinstance(settings, Settings)
         return settings
 
-    def num_steps(self, changes: dict[str, Any]) -> int:
-        """How many fit into the seconds, by the speed of such networks on the first problem."""
-        settings = self.settings(changes)
-        kind = settings.ansatz, settings.replicas
-        if kind not in self._speeds:
-            self._speeds[kind] = self._speed(changes)
-        return max(settings.num_training_steps, 2, int(self.seconds * self._speeds[kind]))
+    def num_steps(self, changes: dict[str, Any], number: int = 0) -> int:
+        """How many fit into the seconds, by the speed of such networks on that problem, which is measured once."""
+        settings = self.settings(changes, number)
+        kind = f"problem {number}, {settings.ansatz}, {settings.replicas} replicas"
+        if kind not in self._found.speeds:
+            self._found.speeds[kind] = self._speed(changes, number)
+            self._found.save()
+        return max(settings.num_training_steps, 2, int(self.seconds * self._found.speeds[kind]))
 
     def energies(self, changes: dict[str, Any], seed: int) -> list[Float64[np.ndarray, " r"]]:
         """For each problem the lowest energy that each replica met."""
-        options = {**changes, "num_steps": self.num_steps(changes), "seed": self.seed + seed, "num_final_samples": 64}
-        return [
-            np.asarray(solve(problem, self.method, progress=False, **options).replica_best_energies)
-            for problem in self.problems
-        ]
+        options = {**changes, "seed": self.seed + seed, "num_final_samples": 64, "progress": False}
+        each = enumerate(self.problems)
+        results = [solve(p, self.method, num_steps=self.num_steps(changes, number), **options) for number, p in each]
+        return [np.asarray(result.replica_best_energies) for result in results]
 
     def score(self, changes: dict[str, Any], seed: int) -> float:
         """Lower is better."""
         found = zip(self.energies(changes, seed), self.problems, strict=True)
         return float(np.mean([(of.min() + _WEIGHT_OF_MEAN * of.mean()) / p.num_spins for of, p in found]))
 
-    def _speed(self, changes: dict[str, Any]) -> float:
+    def _speed(self, changes: dict[str, Any], number: int) -> float:
         """Steps per second, from a run that is broken off."""
         started, speeds = time.perf_counter(), []
 
@@ -252,7 +272,7 @@ class _Runs:
             return time.perf_counter() - started > _PROBE * self.seconds
 
         options = {**changes, "num_steps": 1_000_000, "num_final_samples": 1}
-        solve(self.problems[0], self.method, progress=False, callback=watch, **options)
+        solve(self.problems[number], self.method, progress=False, callback=watch, **options)
         return speeds[-1]
 
 
@@ -261,33 +281,46 @@ class _Found:
 
     def __init__(self, out: str | Path | None, spec: dict[str, Any]):
         self.folder = None if out is None else Path(out)
-        self._content: dict[str, Any] = {"spec": spec, "fresh": {}}
+        self._content: dict[str, Any] = {"spec": spec, "speeds": {}, "fresh": {}}
         if self.folder is None:
             return
         file = self.folder / _FILE
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not file.exists():
-                write_json(file, self._content)
+                self.save()
         except OSError as error:
             raise InputError(f"Argument `out` must be a folder that can be written, but: {one_line(error)}.") from None
         content = read_json(file)
-        if content.get("spec") != spec or not isinstance(content.get("fresh"), dict):
+        sound = all(isinstance(content.get(name), dict) for name in ("fresh", "speeds"))
+        if content.get("spec") != spec or not sound:
             raise InputError(f"Argument `out` must be a folder without another search, but `{out}` holds one.")
         self._content = content
 
+    @property
+    def speeds(self) -> dict[str, float]:
+        """Steps per second, of what was measured."""
+        return self._content["speeds"]
+
+    def save(self) -> None:
+        """Write it, where there is a folder."""
+        if self.folder is not None:
+            write_json(self.folder / _FILE, self._content)
+
     def fresh(self, name: str, changes: dict[str, Any], runs: _Runs) -> Float64[np.ndarray, "problems seeds"]:
-        """The lowest energies of fresh runs."""
+        """The lowest energies of fresh runs, infinite where one diverged."""
         told = told_changes(changes)
         if self._content["fresh"].get(name, {}).get("changes") != told:
             self._content["fresh"][name] = {"changes": told, "energies": []}
         energies = self._content["fresh"][name]["energies"]
         while len(energies) < _FRESH:
-            found = runs.energies(changes, _FIRST_FRESH_SEED + len(energies))
-            energies.append([float(of.min()) for of in found])
-            if self.folder is not None:
-                write_json(self.folder / _FILE, self._content)
-        return np.array(energies, np.float64).T
+            try:
+                lowest = [float(of.min()) for of in runs.energies(changes, _FIRST_FRESH_SEED + len(energies))]
+            except DivergenceError:
+                lowest = [None] * len(runs.problems)  # JSON has no infinity
+            energies.append(lowest)
+            self.save()
+        return np.array([[np.inf if e is None else e for e in of] for of in energies], np.float64).T
 
 
 def _study(folder: Path | None, seed: int) -> Any:
@@ -298,21 +331,25 @@ def _study(folder: Path | None, seed: int) -> Any:
         raise InputError("Tuning needs optuna, but it is not installed: pip install 'lehr[tune]'.") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = None if folder is None else optuna.storages.JournalStorage(JournalFileBackend(str(folder / _STUDY)))
-    return optuna.create_study(
-        storage=storage, study_name="lehr", sampler=optuna.samplers.TPESampler(seed=seed), load_if_exists=True
-    )
+    study = optuna.create_study(storage=storage, study_name="lehr", load_if_exists=True)
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))  # or it would suggest the same again
+    return study
 
 
 def _search(study: Any, runs: _Runs, kinds: Sequence[str], seconds: float, report: Callable[[Trial], Any]) -> None:
     """Trials until the seconds are spent, those of an earlier call included."""
     from optuna.trial import TrialState
 
+    for trial in study.trials:
+        if trial.state == TrialState.RUNNING:  # broken off in its midst
+            study.tell(trial.number, state=TrialState.FAIL)
+            study.enqueue_trial(trial.params)
     if not study.trials:
         for kind in kinds:
             replicas = runs.settings({"ansatz": kind}).replicas
             study.enqueue_trial({"ansatz": kind, "rate": 1.0, "start": 1.0, "stop": 1.0, "replicas": replicas})
     ended = [trial for trial in study.trials if trial.state.is_finished()]
-    spent = sum(trial.user_attrs["seconds"] for trial in ended)
+    spent = sum(trial.user_attrs.get("seconds", 0.0) for trial in ended)
     complete = sum(trial.state == TrialState.COMPLETE for trial in ended)
     while spent < seconds or not complete:
         started, trial = time.perf_counter(), study.ask()

@@ -44,7 +44,7 @@ def report(folder: str | Path) -> Path:
 def _write(file: Path, text: str) -> Path:
     try:
         with written_whole(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"File `{file}` cannot be written: {one_line(error)}.") from None
     return file

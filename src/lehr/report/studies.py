@@ -40,7 +40,12 @@ def _comparison(summary: Mapping[str, Any]) -> str:
     head = ["method", "steps", "seconds of a run", "residual per spin", "success", "seconds to solution (99 %)"]
     keys = ("residual_per_spin", "success", "time_to_solution")
     rows = [
-        [rung["method"], str(rung["num_steps"]), f"{rung['seconds_per_run']:.3g}", *(_shown(rung[key]) for key in keys)]
+        [
+            rung["method"],
+            str(rung["num_steps"]),
+            f"{rung['seconds_per_run']:.3g}",
+            *(_shown(*_finite_or_infinite(rung[key])) for key in keys),
+        ]
         for own in curves.values()
         for rung in own
     ]
@@ -58,11 +63,24 @@ def _of_rungs(method: str, rungs: list[Mapping[str, Any]], name: str) -> Series:
 
 
 _INTERVAL = ("value", "low", "high")
+_LOST = {"num_diverged": "diverged", "num_missing": "missing"}
 
 
-def _shown(interval: Mapping[str, float | None]) -> str:
-    value, low, high = ("∞" if interval[end] is None else f"{interval[end]:.3g}" for end in _INTERVAL)
-    return f"{value} [{low}, {high}]"
+def _shown(value: float, low: float, high: float) -> str:
+    """An interval; NaN is what is not known, the ends of one instance, say."""
+
+    def told(number: float) -> str:
+        return "∞" if np.isinf(number) else f"{number:.3g}"
+
+    if np.isnan(value):
+        return "unknown"
+    return told(value) if np.isnan([low, high]).any() else f"{told(value)} [{told(low)}, {told(high)}]"
+
+
+def _finite_or_infinite(interval: Mapping[str, float | None]) -> list[float]:
+    """Of an interval in JSON, which has no infinity."""
+    ends = (interval[end] for end in _INTERVAL)
+    return [np.inf if end is None else end for end in ends]
 
 
 def sweep_page(file: Path) -> str:
@@ -99,11 +117,10 @@ def _ensemble(data: xr.Dataset, name: str) -> Section:
     rows = []
     for column in range(of.sizes["setting"]):
         one = of.isel(setting=column)
-        cells = [
-            _shown({e: _known(one[key + end]) for e, end in zip(_INTERVAL, ENDS, strict=True)}) for key in ESTIMATES
-        ]
+        cells = [_shown(*(float(one[key + end]) for end in ENDS)) for key in ESTIMATES]
+        lost = [f"{int(one[name].sum())} {word}" for name, word in _LOST.items() if one[name].sum() > 0]
         rows.append([str(one["curve"].values), f"{float(one['steps']):g}", f"{float(one['seconds_per_run']):.3g}",
-                     *cells, f"{float(one['num_runs']):g}"])  # fmt: skip
+                     *cells, ", ".join([f"{float(one['num_runs']):g}", *lost])])  # fmt: skip
     certified, number = int(data["certified"].values[inside].sum()), int(inside.sum())
     words = f"{number} instances, {certified} with an exact ground energy; intervals of 95 % over the instances"
     return Section(name, words, [*charts, table([head, *rows])])
@@ -112,10 +129,6 @@ def _ensemble(data: xr.Dataset, name: str) -> Section:
 def _of_curve(of: xr.Dataset, curve: str, x: str, key: str) -> Series:
     own = of.isel(setting=(of["curve"] == curve).values).sortby("steps")
     return Series(curve, own[x].values, *(own[key + end].values for end in ENDS), kind="points")
-
-
-def _known(value: xr.DataArray) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _instances(data: xr.Dataset) -> str:

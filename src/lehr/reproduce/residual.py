@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float64
 
-from lehr.metrics import Interval, bootstrap, power_law
+from lehr.metrics import Interval, power_law, typical
 from lehr.reproduce.figure import Spec
 from lehr.reproduce.paper_a import instance_of, is_chain, options_of
 from lehr.result import Result
@@ -20,6 +20,8 @@ from lehr.solve import DivergenceError, solve
 from lehr.tasks import Value
 
 # Single samples that lie less than this above the ground energy, per spin, count as being in it (paper A, from memory).
+# What is known of a fitted power law.
+FITTED = ("exponent_mean", "exponent_low", "exponent_high", "prefactor", "off_line")
 FLOOR = 1e-10
 # Edges of the histogram of single samples, per spin in the units of H; a bin of its own holds those in the ground.
 EDGES = 10.0 ** np.arange(-10, 1.01, 0.25)
@@ -113,7 +115,7 @@ def _num_steps(result: Result) -> float:
 
 def summarise_residual(data: xr.Dataset) -> xr.Dataset:
     """The data with, for each rung, the typical residual over the instances (`typical_mean`, `_low`, `_high`: its
-    bootstrap interval of 95 %), the typical seconds, how many instances were measured and in how many of them a ground
+    interval of 95 %), the typical seconds, how many instances were measured and in how many of them a ground
     state was met; and for each variant the exponent of the power law with its interval, and by which factor the typical
     residuals lie off it at most.
 
@@ -133,13 +135,13 @@ def summarise_residual(data: xr.Dataset) -> xr.Dataset:
         [_fit(data.sel(system=system, variant=variant)) for variant in data["variant"].values]
         for system in data["system"].values
     ]
-    names = ("exponent_mean", "exponent_low", "exponent_high", "prefactor", "off_line")
     places = ("system", "variant")
-    return data.assign({name: (places, np.array(fits)[..., k]) for k, name in enumerate(names)})
+    return data.assign({name: (places, np.array(fits)[..., k]) for k, name in enumerate(FITTED)})
 
 
 def typical_of(values: Float64[np.ndarray, " k"]) -> tuple[float, float, float]:
-    """Typical mean of those that were measured, and its bootstrap interval of 95 %, NaN for a single one.
+    """Typical mean of those that were measured, and Student's interval of 95 % of the logarithms, NaN for a single one:
+    instances are few, and resampling three of them would only give the least and the largest.
 
     >>> typical_of(np.array([1.0, 100.0, np.nan]))[0].__round__(9)
     10.0
@@ -147,8 +149,8 @@ def typical_of(values: Float64[np.ndarray, " k"]) -> tuple[float, float, float]:
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return (float(known[0]) if len(known) else math.nan), math.nan, math.nan
-    value, low, high = np.exp(bootstrap(np.log(known)))
-    return float(value), float(low), float(high)
+    value, low, high = typical(known)
+    return value, low, high
 
 
 def _fit(of: xr.Dataset) -> tuple[float, ...]:
@@ -178,7 +180,9 @@ def ratio(data: xr.Dataset, system: str, upper: str, lower: str) -> Ratio | None
     one, other = (data.sel(system=system, variant=name) for name in (upper, lower))
     common = sorted(set(measured_steps(one)) & set(measured_steps(other)), reverse=True)
     for number in common:
-        values = _floored(one, number) / _floored(other, number)
+        # The higher floor for both: a method with few samples must not lose by the size of one of them.
+        floor = np.fmax(_at(one, "floor", number), _at(other, "floor", number))
+        values = np.maximum(_at(one, "residual", number), floor) / np.maximum(_at(other, "residual", number), floor)
         if np.isfinite(values).any():
             return Ratio(int(number), Interval(*typical_of(values)))
     return None
@@ -189,7 +193,20 @@ def measured_steps(of: xr.Dataset) -> list[float]:
     return of["annealing"].values[np.isfinite(of["residual"].values)].astype(float).tolist()
 
 
-def _floored(of: xr.Dataset, number: float) -> Float64[np.ndarray, " k"]:
-    """Residuals of every instance at so many annealing steps."""
-    values = np.maximum(of["residual"].values, of["floor"].values)
-    return np.fmax.reduce(np.where(of["annealing"].values == number, values, np.nan), axis=-1)
+def _at(of: xr.Dataset, name: str, number: float) -> Float64[np.ndarray, " k"]:
+    """A variable of every instance at so many annealing steps."""
+    values = np.where(of["annealing"].values == number, of[name].values, np.nan)
+    return np.fmax.reduce(values, axis=-1)
+
+
+def fitted_together(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset] | None:
+    """Two variants of one system with the power laws that are fitted to both up to the same number of annealing steps:
+    laws of different ranges differ where decays bend. None where one of them has too few points there."""
+    last = min(max(measured_steps(one), default=0.0), max(measured_steps(other), default=0.0))
+    refitted = []
+    for of in (one, other):
+        numbers = _fit(of.assign(fitted=of["fitted"].where(of["annealing"] <= last, 0)))
+        if math.isnan(numbers[0]):
+            return None
+        refitted.append(of.assign(dict(zip(FITTED, numbers, strict=True))))
+    return refitted[0], refitted[1]

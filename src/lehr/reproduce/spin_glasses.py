@@ -73,7 +73,7 @@ def _stands_still(data: xr.Dataset) -> Statement:
     before, after = rungs["typical_mean"].values.tolist()
     steps = rungs["annealing"].max("instance").values
     return Statement(
-        "*CQO* falls fast at first and then stands still",
+        "*CQO* stands still in the end",
         before < _STILL * after,
         last > 0,
         f"from {steps[0]:.0f} to {steps[1]:.0f} annealing steps it goes from {before:.2g} to {after:.2g}",

@@ -11,6 +11,7 @@ import xarray as xr
 from lehr._files import one_line
 from lehr._types import InputError
 from lehr.plan import AnySettings, chosen_settings, make_plan, ranges_of
+from lehr.preset import preset
 from lehr.problem.base import Problem, fingerprint, same_interactions
 from lehr.result import Result
 from lehr.settings import Settings
@@ -53,7 +54,7 @@ class Grid:
         self.settings: dict[str, Setting] = {}
         self.jobs: dict[tuple[str, str], Job] = {}
         for setting in spec.settings:
-            self.settings[f"{setting.label}, {_digest(setting.options)}"] = setting
+            self.settings[f"{setting.label}, {_digest(_identity(setting))}"] = setting
         number, built = 0, set()
         for ensemble in spec.ensembles:
             groups = _alike(ensemble.problems, number)
@@ -165,11 +166,11 @@ def _batches(ensemble: str, group: Mapping[int, Problem], most: int) -> list[Bat
 def _job(setting: Setting, problems: list[Problem], built: set[str]) -> Job:
     """The setting on problems with the same interactions. Errors: `InputError` where it does not fit them."""
     changes = {"method": setting.method, **setting.options}
-    preset = changes.pop("preset", None)
+    named = changes.pop("preset", None)
     try:
-        if preset is not None and not isinstance(preset, str):
-            raise InputError(f"Argument `preset` must be a name, but it is {preset!r}.")
-        settings = chosen_settings(problems[0], preset, None, dict(changes))
+        if named is not None and not isinstance(named, str):
+            raise InputError(f"Argument `preset` must be a name, but it is {named!r}.")
+        settings = chosen_settings(problems[0], named, None, dict(changes))
         ranges = ranges_of(settings, problems)
         settings = settings.changed(**ranges)
         settings.schedule(problems)
@@ -180,8 +181,14 @@ def _job(setting: Setting, problems: list[Problem], built: set[str]) -> Job:
             built.add(structure)
     except InputError as error:
         raise InputError(f"{one_line(error)} (setting {setting.label!r}, problem {problems[0].name!r}).") from None
-    given = {} if preset is None else {"preset": preset}
+    given = {} if named is None else {"preset": named}
     return Job({**given, **changes, **ranges}, settings)
+
+
+def _identity(setting: Setting) -> list[Any]:
+    """All that a setting says: a preset that is a file by what the file holds, which may change."""
+    name = setting.options.get("preset")
+    return [setting.options, preset(name).to_json() if isinstance(name, str) and name.endswith(".json") else None]
 
 
 def _digest(content: Any) -> str:
