@@ -35,6 +35,7 @@ ROOMS = [
     "problem/json_format",
     "problem/bqm_file",
     "problem/edge_files",
+    "problem/qubo_file",
     "problem/io",
     "exact/__init__",
     "exact/walsh",

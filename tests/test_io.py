@@ -198,9 +198,9 @@ def test_formats_are_recognised_only_without_doubt(tmp_path):
         (tmp_path / "bare").write_bytes((tmp_path / name).read_bytes())
         assert exact(load_problem(tmp_path / name)) == exact(load_problem(tmp_path / "bare")) == exact(problem)
     (tmp_path / "g.txt").write_text("2 1\n1 2 1\n")
-    with pytest.raises(InputError, match=r"g.txt: .* one of json, bqm, maxcut, ising-rudy, sg, ij"):
+    with pytest.raises(InputError, match=r"g.txt: .* one of json, bqm, qubo, maxcut, ising-rudy, sg, ij"):
         load_problem(tmp_path / "g.txt")
-    with pytest.raises(InputError, match="`format` must be one of json, bqm, maxcut"):
+    with pytest.raises(InputError, match="`format` must be one of json, bqm, qubo, maxcut"):
         load_problem(tmp_path / "g.txt", "gset")
     with pytest.raises(InputError, match="`format` must be given"):
         save_problem(problem, tmp_path / "g.txt")

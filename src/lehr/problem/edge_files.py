@@ -37,7 +37,7 @@ _DIMOD_COO = re.compile(r"[ \t]*#[ \t]*vartype[ \t]*=")
 _DIMENSIONS = {"pm": 2, "gauss": 2, "pm3": 3, "gauss3": 3, "sk": 1}
 
 
-class _Edges(NamedTuple):
+class Edges(NamedTuple):
     """The edges as written: spins counted from 1, numbers, and the line of each."""
 
     spins: np.ndarray
@@ -47,17 +47,17 @@ class _Edges(NamedTuple):
 
 def read_edges(source: Source, format: str) -> Problem:
     """Read a file in one of `EDGE_FORMATS`; `InputError` names the line and the reason."""
-    lines = _data_lines(source)
+    lines = data_lines(source)
     name = Path(source.name).stem
     if format == "ij":
         num_spins, name, lines = _read_parameters(source, lines, name)
-        edges = _read_lines(source, lines)
+        edges = read_lines(source, lines)
         num_spins = int(edges.spins.max(initial=0)) if num_spins is None else num_spins
         if not edges.lines:
             raise source.error("the file holds no line `i j J`; was it written completely?")
     else:
         num_spins, num_edges = _read_header(source, lines[0], len(lines) - 1)
-        edges = _read_lines(source, lines[1:])
+        edges = read_lines(source, lines[1:])
         if len(edges.lines) > num_edges:
             raise source.error(
                 f"this is edge number {num_edges + 1}, but line {lines[0][0]} promises {num_edges}; correct the header",
@@ -106,8 +106,8 @@ def _text(number: float) -> str:
     return text[:-2] if text.endswith(".0") and number != 0 else text
 
 
-def _data_lines(source: Source) -> list[tuple[int, str]]:
-    """(line number, text) of every line that is neither blank nor a comment."""
+def data_lines(source: Source, comments: str = "#%") -> list[tuple[int, str]]:
+    """(line number, text) of every line that is neither blank nor begins with one of `comments`."""
     data = []
     for number, line in enumerate(source.text().split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -115,10 +115,10 @@ def _data_lines(source: Source) -> list[tuple[int, str]]:
         if start == "#" and _DIMOD_COO.match(line):
             raise source.error(
                 "this is dimod's COO text, which stores six decimals and loses small couplings; "
-                "save the model with `bqm.to_file()` instead",
+                "write `lehr.save_problem(lehr.from_bqm(bqm), 'model.json')` instead",
                 number,
             )
-        if start and start not in "#%":
+        if start and start not in comments:
             data.append((number, line))
     if not data:
         raise source.error("the file holds nothing but comments; was it written completely?")
@@ -177,7 +177,8 @@ def _read_parameters(
     return num_spins, name, rest
 
 
-def _read_lines(source: Source, lines: list[tuple[int, str]]) -> _Edges:
+def read_lines(source: Source, lines: list[tuple[int, str]]) -> Edges:
+    """Lines `i j number` as they stand; `InputError` names the first that is none."""
     spins, numbers = [], []
     for number, text in lines:
         match = _EDGE.fullmatch(text)
@@ -186,7 +187,7 @@ def _read_lines(source: Source, lines: list[tuple[int, str]]) -> _Edges:
         i, j, weight = match.groups()
         spins += (int(i), int(j))
         numbers.append(float(weight))
-    return _Edges(np.array(spins, dtype=np.int64).reshape(-1, 2), np.array(numbers), [n for n, _ in lines])
+    return Edges(np.array(spins, dtype=np.int64).reshape(-1, 2), np.array(numbers), [n for n, _ in lines])
 
 
 def _reason(text: str) -> str:
@@ -202,7 +203,7 @@ def _reason(text: str) -> str:
     return f"columns must be parted by blanks or tabs, but the line is {shown(text)}"
 
 
-def _check(source: Source, edges: _Edges, num_spins: int) -> None:
+def _check(source: Source, edges: Edges, num_spins: int) -> None:
     """Reject the first edge out of range, onto itself or not finite; then the first edge named twice."""
     i, j = edges.spins.T
     ordered = np.sort(edges.spins, axis=1)

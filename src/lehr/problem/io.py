@@ -4,13 +4,14 @@
 |----------------|-----------------------------------------------------------|------------------------|
 | `"json"`       | Lehr's own: every order, lossless (`json_format`)         | .json, or a first `{`  |
 | `"bqm"`        | dimod's binary `bqm.to_file()` (`bqm_file`)               | .bqm, or its first bytes |
+| `"qubo"`       | lines `i j q`, bits from 0; `+ sum q x x` (`qubo_file`)   | .qubo                  |
 | `"maxcut"`     | rudy / G-set; the energy is minus the cut (`edge_files`)  | never: say so          |
 | `"ising-rudy"` | rudy / G-set; `+ sum w s s` (`edge_files`)                | never: say so          |
 | `"sg"`         | spin-glass server, counts first; `- sum J s s`            | .sg, .gsg              |
 | `"ij"`         | lines `i j J`; `- sum J s s`                              | never: say so          |
 
-The bare columns of a text file do not tell what they mean, so a text file without one of these suffixes needs the
-argument `format`.
+A QUBO file is read only. The bare columns of a text file do not tell what they mean, so a text file without one of
+these suffixes needs the argument `format`.
 """
 
 import os
@@ -22,18 +23,20 @@ from lehr.problem.base import Problem
 from lehr.problem.bqm_file import BQM_MAGIC, read_bqm_file, write_bqm_file
 from lehr.problem.edge_files import EDGE_FORMATS, read_edges, write_edges
 from lehr.problem.json_format import read_json, write_json
+from lehr.problem.qubo_file import read_qubo_file
 from lehr.problem.source import Source, read_source, write_whole
 
-FORMATS = ("json", "bqm", *EDGE_FORMATS)
+FORMATS = ("json", "bqm", "qubo", *EDGE_FORMATS)
 
-_SUFFIXES = {".json": "json", ".bqm": "bqm", ".sg": "sg", ".gsg": "sg"}
+_SUFFIXES = {".json": "json", ".bqm": "bqm", ".qubo": "qubo", ".sg": "sg", ".gsg": "sg"}
 
 
 def load_problem(path: str | os.PathLike, format: str | None = None) -> Problem:
     """Read a problem from a file.
 
-    Args: `path`; `format`, one of "json", "bqm", "maxcut", "ising-rudy", "sg", "ij" (the table of `lehr.problem.io`
-    gives the energy and sign of each). None takes the format that the suffix or the first bytes tell without doubt.
+    Args: `path`; `format`, one of "json", "bqm", "qubo", "maxcut", "ising-rudy", "sg", "ij" (the table of
+    `lehr.problem.io` gives the energy and sign of each). None takes the format that the suffix or the first bytes tell
+    without doubt.
     Returns: the problem, in dimod's sign; its name is the one in the file, or else the name of the file.
     Errors: `InputError`, one line with the file, the line and the reason, for anything but a complete, correct file of
     at most 10 million spins; without `format`, also where the file does not tell its format.
@@ -54,6 +57,8 @@ def load_problem(path: str | os.PathLike, format: str | None = None) -> Problem:
         return read_json(source)
     if format == "bqm":
         return read_bqm_file(source)
+    if format == "qubo":
+        return read_qubo_file(source)
     return read_edges(source, format)
 
 
@@ -76,6 +81,8 @@ def save_problem(problem: Problem, path: str | os.PathLike, format: str | None =
     format = format or _SUFFIXES.get(Path(path).suffix.lower())
     if format is None:
         raise InputError(f"Argument `format` must be given for {os.fspath(path)}: one of {', '.join(FORMATS)}.")
+    if format == "qubo":
+        raise InputError("Argument `format` must be another one: QUBO files are read only (`lehr.to_qubo` has Q).")
     writers: dict[str, Callable[[Problem], bytes]] = {"json": write_json, "bqm": write_bqm_file}
     data = writers[format](problem) if format in writers else write_edges(problem, format)
     write_whole(path, data)
@@ -95,6 +102,7 @@ def _recognised(source: Source) -> str:
     if suffix is None:
         raise source.error(
             f"the file does not tell its format; give the argument `format`, one of {', '.join(FORMATS)} "
-            f"(dimod's COO text is not read, for it loses small couplings: use `bqm.to_file()`)"
+            f"(dimod's COO text is not read, for it loses small couplings: "
+            f"write `lehr.save_problem(lehr.from_bqm(bqm), 'model.json')`)"
         )
     return suffix

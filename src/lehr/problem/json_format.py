@@ -123,7 +123,10 @@ def _parsed(text: str) -> Any:
 
 def _problem(data: Any, name: str) -> Problem:
     if not isinstance(data, dict) or data.get("format") != "lehr-problem":
-        raise _Fault('this is not Lehr\'s JSON, which has `"format": "lehr-problem"`; give the format of the file')
+        raise _Fault(
+            'this is not Lehr\'s JSON, which has `"format": "lehr-problem"`; give the format of the file, or write it '
+            "with `lehr.save_problem(lehr.from_qubo(Q), 'model.json')` (`from_bqm`, `from_ising`, ...)"
+        )
     version = data.get("version")
     if type(version) is not int or version != 1:
         raise _Fault(f"version {shown(version)} is unknown; this Lehr reads version 1", "version")
