@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow bench check format clean
+.PHONY: help install demo test slow bench docs drawings check format clean
 
 help:  ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard $(addprefix src
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Lehr needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev,docs]'
 	@touch $@
 
 demo: $(INSTALLED)  ## solve a 10x10 spin glass, exactly and by annealing, and draw what happened
@@ -38,14 +38,22 @@ bench: $(INSTALLED)  ## measure training steps, with NetKet beside them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/speed.py
 
+docs: $(INSTALLED)  ## build the site in build/site; a warning is an error
+	$(BIN)/python docs/_site/gather.py build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'Site: build/site/index.html'
+
+drawings: $(INSTALLED)  ## draw the schematic pictures of the site anew
+	$(BIN)/python docs/_site/drawings.py
+
 check: $(INSTALLED)  ## lint, format, types
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples docs
+	$(BIN)/ruff format --check src tests benchmarks examples docs
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(INSTALLED)  ## format the code
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples docs
+	$(BIN)/ruff format src tests benchmarks examples docs
 
 clean:  ## remove the demo and the caches
-	rm -rf demo .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo build .pytest_cache .ruff_cache .hypothesis

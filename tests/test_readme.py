@@ -1,14 +1,11 @@
 """What the README shows can be typed in and works."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 import lehr
-from lehr.cli import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -22,16 +19,6 @@ def test_python_examples(tmp_path, monkeypatch):
     exec("\n".join(examples), names)
     assert names["result"].best_energy == pytest.approx(-70.77779215906)
     assert lehr.Result.load("runs/ea").best_energy == names["result"].best_energy
-
-
-def test_commands_have_the_options_shown():
-    commands = get_command(app).commands
-    shown = re.findall(r"^lehr (.*?)(?:  +#.*)?$", README, re.MULTILINE)
-    assert len(shown) >= 8
-    for line in shown:
-        name, *words = shlex.split(line)
-        known = {option for parameter in commands[name].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= known
 
 
 def test_presets_and_files_named_exist():
