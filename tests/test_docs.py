@@ -18,10 +18,11 @@ from lehr.cli import app
 
 ROOT = Path(__file__).parent.parent
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]}
-WITH_CODE = [name for name, text in TEXTS.items() if "```python" in text and name != "README.md"]
+APART = {"README.md", "docs/start.md"}  # have tests of their own
+WITH_CODE = [name for name, text in TEXTS.items() if "```python" in text and name not in APART]
 SLOW = {"docs/landscapes.md"}  # trains, and draws planes
 SETTINGS = {"num_steps"} | {field.name for kind in (lehr.Settings, BaselineSettings) for field in fields(kind)}
-TOOLS = ("drawings", "figures", "gather")  # what makes the site
+TOOLS = ("drawings", "figures", "gather", "tables")  # what makes the site
 
 
 def shown_commands(text):
@@ -36,15 +37,21 @@ def shown_commands(text):
 COMMANDS = [(name, call) for name, text in sorted(TEXTS.items()) for call in dict.fromkeys(shown_commands(text))]
 
 
+def run_blocks(name):
+    """The names that the Python blocks of a text leave behind."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", TEXTS[name], re.DOTALL):
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in sorted(WITH_CODE)]
 )
 def test_python_blocks_run(name, tmp_path, monkeypatch):
     """Block after block, as one who reads the page would type them."""
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", TEXTS[name], re.DOTALL):
-        exec(compile(block, name, "exec"), names)
+    run_blocks(name)
 
 
 @pytest.mark.parametrize(("name", "call"), COMMANDS)
@@ -83,6 +90,11 @@ def test_first_steps(tmp_path, monkeypatch):
         assert line.strip() == "..." or line.partition(", reached by")[0] in outputs["solve"]
     assert Path("runs/mine/report.html").exists()
     assert Path("runs/compare/report.html").exists()
+    names = run_blocks("docs/start.md")
+    best = float(re.search(r"best energy +(\S+),", printed)[1])
+    entries = [line.split() for line in problem.splitlines()]
+    assert names["result"].best_energy == pytest.approx(best)
+    assert sum(float(q) * names["bits"][int(i)] * names["bits"][int(j)] for i, j, q in entries) == pytest.approx(best)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from tables import table
+
 _VERDICT = re.compile(r"\* (.+?): \*\*(holds|does not hold|was not seen|not measured)\*\*(?:[;.]|$)")
 # The order in which the papers have them.
 _ORDER = ("a-fig", "a-pca", "b-fig", "b-collapse")
@@ -63,8 +65,7 @@ def figures_page(folder: Path) -> str:
             continue
         heads = ["What the paper claims", "Its networks", *(["Lehr's default"] if beside else [])]
         rows = [[c.text, f"**{c.verdict}**", *([beside.get(c.text, "")] if beside else [])] for c in paper]
-        rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in (heads, *rows)]
-        lines += [f"| {rows[0]} |", "|---" * len(heads) + "|", *(f"| {row} |" for row in rows[1:]), ""]
+        lines.append(table(heads, rows))
     return "\n".join(lines)
 
 

@@ -1,6 +1,9 @@
 """The pages of the reference: every public name, rooms that users need, and the commands with their options."""
 
+from typing import Any
+
 import typer
+from tables import table
 from typer.main import get_command
 
 import lehr
@@ -63,42 +66,45 @@ def _page(title: str, parts: dict[str, list[str]]) -> str:
                 lines.append("      show_root_full_path: true")
             lines.append("")
         if "PRESETS" in names:
-            lines += ["| preset | what it is for |", "|---|---|"]
-            lines += [f"| `{name}` | {preset.description} |" for name, preset in lehr.PRESETS.items()] + [""]
+            rows = [(f"`{name}`", preset.description) for name, preset in lehr.PRESETS.items()]
+            lines.append(table(("preset", "what it is for"), rows))
     return "\n".join(lines)
 
 
 def _index() -> str:
-    lines = [
+    where = {name: page for page, (_, parts) in PAGES.items() for names in parts.values() for name in names}
+    names = [name for name in lehr.__all__ if name not in WITHOUT_PAGE]
+    rows = [(f"[`{name}`]({where[name]}.md#{canonical(name)})", _purpose(name)) for name in names]
+    return "\n".join([
         "# Reference\n",
         "The public names of `lehr`, in the order of the data flow. What else these pages describe is imported from "
         "its room, such as `from lehr.report import report`. Signs and units: [Signs and conventions](../signs.md).\n",
-        "| name | |",
-        "|---|---|",
-    ]
-    where = {name: page for page, (_, parts) in PAGES.items() for names in parts.values() for name in names}
-    for name in lehr.__all__:
-        if name not in WITHOUT_PAGE:
-            purpose = "" if name == "PRESETS" else (getattr(lehr, name).__doc__ or "").strip().partition("\n\n")[0]
-            purpose = "named settings" if name == "PRESETS" else " ".join(purpose.split()).replace("|", r"\|")
-            lines.append(f"| [`{name}`]({where[name]}.md#{canonical(name)}) | {purpose} |")
-    return "\n".join([*lines, "", "`lehr.__version__` is the version.", ""])
+        table(("name", ""), rows),
+        "`lehr.__version__` is the version.\n",
+    ])  # fmt: skip
+
+
+def _purpose(name: str) -> str:
+    """The first paragraph of a name's docstring."""
+    if name == "PRESETS":
+        return "Named settings."
+    return " ".join((getattr(lehr, name).__doc__ or "").partition("\n\n")[0].split())
 
 
 def _commands() -> str:
-    group = get_command(app)
-    lines = ["# Command line\n", "What `lehr COMMAND --help` says. Exit codes: 0 success, 2 bad input (one line on "
-             "standard error says what), 1 an internal failure, 130 interrupted.\n"]  # fmt: skip
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
-        context = typer.Context(command, info_name=f"lehr {name}")
-        usage = " ".join(command.collect_usage_pieces(context))
+    lines = [
+        "# Command line\n",
+        "What `lehr COMMAND --help` says. Exit codes: 0 success, 2 bad input (one line on standard error says what), "
+        "1 an internal failure, 130 interrupted.\n",
+    ]
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        usage = " ".join(command.collect_usage_pieces(typer.Context(command, info_name=f"lehr {name}")))
         lines += [f"## lehr {name}\n", f"{command.help}\n", f"```\nlehr {name} {usage}\n```\n"]
-        lines += ["| option | meaning | default |", "|---|---|---|"]
-        for parameter in command.params:
-            if parameter.param_type_name != "option" or parameter.name == "help":
-                continue
-            shown = "" if parameter.default in (None, False) else f"`{parameter.default}`"
-            spelt = ", ".join(f"`{option}`" for option in parameter.opts)
-            lines.append(f"| {spelt} | {(parameter.help or '').replace('|', chr(92) + '|')} | {shown} |")
-        lines.append("")
+        options = [option for option in command.params if option.param_type_name == "option" and option.name != "help"]
+        lines.append(table(("option", "meaning", "default"), map(_option, options)))
     return "\n".join(lines)
+
+
+def _option(option: Any) -> tuple[str, str, str]:
+    default = "" if option.default in (None, False) else f"`{option.default}`"
+    return ", ".join(f"`{spelt}`" for spelt in option.opts), option.help or "", default
