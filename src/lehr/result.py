@@ -258,7 +258,7 @@ class Result:
         rows = {
             "best energy": f"{self.best_energy:.12g}, reached by {share:.1%} of the samples",
             "refined from": "" if unrefined is None else f"{unrefined:.12g}, the best energy before local moves",
-            "ground energy": "unknown" if ground is None else f"{ground:.12g}",
+            "ground energy": "unknown (try `lehr exact`)" if ground is None else f"{ground:.12g}",
             "mean energy": f"{self.mean_energy:.12g}"
             + ("" if residual is None else f", {residual:.2g} per spin above"),
             "samples": f"{self.num_samples}{replicas}, {self.num_distinct} distinct",
