@@ -21,6 +21,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 APART = {"README.md", "docs/start.md"}  # have tests of their own
 WITH_CODE = [name for name, text in TEXTS.items() if "```python" in text and name not in APART]
 SLOW = {"docs/landscapes.md"}  # trains, and draws planes
+ONLY_COMPILED = {"docs/clusters.md"}  # a cluster is not always there
 SETTINGS = {"num_steps"} | {field.name for kind in (lehr.Settings, BaselineSettings) for field in fields(kind)}
 TOOLS = ("drawings", "figures", "gather", "tables")  # what makes the site
 
@@ -41,7 +42,9 @@ def run_blocks(name):
     """The names that the Python blocks of a text leave behind."""
     names = {}
     for block in re.findall(r"```python\n(.*?)```", TEXTS[name], re.DOTALL):
-        exec(compile(block, name, "exec"), names)
+        code = compile(block, name, "exec")
+        if name not in ONLY_COMPILED:
+            exec(code, names)
     return names
 
 
