@@ -41,6 +41,7 @@ bench: $(INSTALLED)  ## measure training steps, with NetKet beside them
 docs: $(INSTALLED)  ## build the site in build/site; a warning is an error
 	$(BIN)/python docs/_site/gather.py build/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python docs/_site/check.py build/site
 	@echo 'Site: build/site/index.html'
 
 drawings: $(INSTALLED)  ## draw the schematic pictures of the site anew

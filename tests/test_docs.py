@@ -23,7 +23,7 @@ WITH_CODE = [name for name, text in TEXTS.items() if "```python" in text and nam
 SLOW = {"docs/landscapes.md"}  # trains, and draws planes
 ONLY_COMPILED = {"docs/clusters.md"}  # a cluster is not always there
 SETTINGS = {"num_steps"} | {field.name for kind in (lehr.Settings, BaselineSettings) for field in fields(kind)}
-TOOLS = ("drawings", "figures", "gather", "tables")  # what makes the site
+TOOLS = ("check", "drawings", "figures", "gather", "tables")  # what makes the site
 
 
 def shown_commands(text):
@@ -142,6 +142,12 @@ def test_examples_in_the_tools(tools, name):
     found = doctest.testmod(tools[name])
     assert found.failed == 0
     assert found.attempted > 0 or name == "drawings"
+
+
+def test_the_version_to_cite_is_this_one():
+    for name in ("CITATION.cff", "docs/cite.md"):
+        told = re.findall(r"version\b\W+(\d[\w.]*)", (ROOT / name).read_text())
+        assert lehr.__version__ in told, name
 
 
 def test_links_lead_somewhere():
