@@ -61,6 +61,7 @@ ROOMS = [
     "ansatz/dissection",
     "ansatz/blocks",
     "native/__init__",
+    "native/adam",
     "native/linear",
     "ansatz/cells",
     "ansatz/products",

@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).parent
 _LIBRARY = _FOLDER / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
 _SOURCES = sorted(path for path in _FOLDER.iterdir() if path.suffix in (".cpp", ".h", ".inc"))
 _LEVELS = ("portable", "AVX2", "AVX-512")
-_KERNELS = ("linear_draw", "linear_gradient", "recurrent_forward", "recurrent_backward", "recurrent_flips")
+_KERNELS = ("adam", "linear_draw", "linear_gradient", "recurrent_forward", "recurrent_backward", "recurrent_flips")
 _TARGETS = [f"lehr_{kernel}_f{bits}" for kernel in _KERNELS for bits in (32, 64)]
 
 
