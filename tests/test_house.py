@@ -68,6 +68,7 @@ ROOMS = [
     "ansatz/hearing",
     "ansatz/scan",
     "native/recurrent",
+    "native/pallas",
     "ansatz/recurrent",
     "ansatz/rnn1d",
     "ansatz/rnn2d",

@@ -131,7 +131,9 @@ class VariationalAnnealing(eqx.Module):
         else:
             drawn, gradient = self._plain(problem, ansatz, key, controls, unit)
             gradient_norm = optax.tree.norm(gradient)
-            params, optimiser_state = self._descended(ansatz.params, gradient, gradient_norm, state.optimiser_state)
+            params, optimiser_state = self._descended(
+                self.optimiser, ansatz.params, gradient, gradient_norm, state.optimiser_state
+            )
 
         lowest_energy = drawn.energy.min()
         better = lowest_energy < state.best_energy
@@ -169,12 +171,12 @@ class VariationalAnnealing(eqx.Module):
         (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
         return _Drawn.of(spins, log_prob, values), gradient
 
-    def _descended(self, params, gradient, gradient_norm, state) -> tuple[Any, Any]:
+    def _descended(self, optimiser, params, gradient, gradient_norm, state) -> tuple[Any, Any]:
         """The parameters after the optimiser's step down the gradient, and its new state."""
         rate = self.learning_rate
-        if isinstance(self.optimiser, Adam):
-            return self.optimiser.step(params, gradient, gradient_norm, state, 1.0 if rate is None else rate)
-        updates, state = self.optimiser.update(gradient, state, params)
+        if isinstance(optimiser, Adam):
+            return optimiser.step(params, gradient, gradient_norm, state, 1.0 if rate is None else rate)
+        updates, state = optimiser.update(gradient, state, params)
         if rate is not None:
             updates = jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
         return optax.apply_updates(params, updates), state

@@ -1,6 +1,6 @@
 """Optimisers beside optax's: Adam in place, and the natural gradient, steepest in the space of distributions."""
 
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from lehr._types import matmul
+from lehr._types import ArrayLike, matmul
 from lehr.ansatz.scores import Scores
 from lehr.native import adam
 
@@ -39,7 +39,7 @@ class Adam(eqx.Module):
 
     def init(self, params: Any) -> optax.ScaleByAdamState:
         """The moments before the first step."""
-        return _ADAM.init(params)  # pyright: ignore[reportReturnType]
+        return cast(optax.ScaleByAdamState, _ADAM.init(params))
 
     def step(
         self,
@@ -47,15 +47,15 @@ class Adam(eqx.Module):
         gradient: Any,
         norm: Float[Array, ""],
         state: optax.ScaleByAdamState,
-        rate: Float[Array, ""] | float,
+        rate: Float[ArrayLike, ""] | float,
     ) -> tuple[Any, optax.ScaleByAdamState]:
         """The parameters one step down the gradient, whose global norm is `norm`, and the new moments."""
         factor = jnp.ones(()) if self.most_norm is None else jnp.minimum(1, self.most_norm / norm)
         if not adam.serves(params):
             gradient = jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)
-            updates, state = _ADAM.update(gradient, state, params)
+            updates, moments = _ADAM.update(gradient, state, params)
             updates = jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
-            return optax.apply_updates(params, updates), state
+            return optax.apply_updates(params, updates), cast(optax.ScaleByAdamState, moments)
         count = optax.safe_increment(state.count)
         corrections = (1 / (1 - decay**count) for decay in _DECAYS)
         rates = [rate, factor, *_DECAYS, *corrections, _LEAST_ROOT]

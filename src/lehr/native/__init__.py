@@ -43,7 +43,7 @@ def status() -> Status:
     if os.environ.get("LEHR_NATIVE") == "0":
         return Status(False, "switched off by LEHR_NATIVE=0")
     if jax.default_backend() != "cpu":
-        return Status(False, "the kernels are for CPUs")
+        return Status(False, "the kernels in C++ are for CPUs")
     library, reason = _library()
     return Status(library is not None, reason if library is None else _LEVELS[library.lehr_level()])
 
