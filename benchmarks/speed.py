@@ -30,18 +30,21 @@ import numpy as np
 
 HERE = Path(__file__).parent
 
+# What is to be timed, and how many steps that is.
+Timed = tuple[Callable[[], Any], int]
+
 
 class Case(NamedTuple):
-    """How one measurement is made: a function that returns what is to be timed, and how many multiply-adds of network
-    arithmetic (both directions, without one-hot zeros) that is."""
+    """How one measurement is made, by which paths, and how many multiply-adds of network arithmetic (both directions,
+    without one-hot zeros) a step is."""
 
-    make: Callable[[], tuple[Callable[[], Any], int]]
+    make: Callable[[], Timed]
     paths: tuple[str, ...] = ("kernels", "XLA")
     multiply_adds: int = 0
 
 
-def _step(problem: Any, ansatz: Any, num_samples: int, **options: Any) -> tuple[Callable[[], Any], int]:
-    """Ten training steps, as `lehr.solve` takes them."""
+def _step(problem: Any, ansatz: Any, num_samples: int, steps: int = 10, **options: Any) -> Timed:
+    """Training steps as `lehr.solve` takes them, so many in one call."""
     import lehr
     from lehr.batch import Batch
     from lehr.schedule import protocol
@@ -52,9 +55,9 @@ def _step(problem: Any, ansatz: Any, num_samples: int, **options: Any) -> tuple[
     moving = [batch.start()]
 
     def run() -> None:
-        moving[0] = batch.advance(moving[0], 10)[0]
+        moving[0] = batch.advance(moving[0], steps)[0]
 
-    return run, 10
+    return run, steps
 
 
 def _vanilla(side: int) -> Any:
@@ -89,7 +92,7 @@ def _linear(name: str) -> Any:
     import lehr
 
     problem = lehr.edwards_anderson(40, seed=1) if name == "EA40" else lehr.sherrington_kirkpatrick(100, seed=1)
-    return _step(problem, lehr.Linear(problem), 64)
+    return _step(problem, lehr.Linear(problem), 64, steps=100)
 
 
 def _flips(naive: bool) -> Any:

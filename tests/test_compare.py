@@ -64,6 +64,12 @@ def test_numbers_of_a_rung():
     assert comparison.time_to_solution(rung) == time_to_solution(3, 10, 0.5)
 
 
+def test_a_residual_within_rounding_is_zero():
+    problem = Problem.from_terms(4, {(i,): 1.0 for i in range(4)})
+    rung = Rung("sa", 1, 1.0, 1.0, (-4.0 - 1e-13, -4.0 + 1e-13))
+    assert Comparison(problem, -4.0, "arithmetic", (rung,)).residual(rung) == (0, 0, 0)
+
+
 def test_ranking_and_verdict():
     clear = made_up(sa=[(1.0, 0), (2.0, 1)], pt=[(1.0, 10)], vca=[(1.0, 0)])
     assert clear.ranking() == ["pt", "sa", "vca"]
