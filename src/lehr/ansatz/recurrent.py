@@ -178,7 +178,9 @@ def _scores(path: ModuleType, network: Network, passed: Any) -> Scores:
     """The scores of the samples of a pass."""
     if path is kernels and network.shared:
         return Jacobian(kernels.scores(network, passed))
-    return (scan if path is kernels else path).outer_products(network, passed, jnp.ones_like(passed.log_prob))
+    if path is kernels:
+        path, passed = scan, scan.Pass(passed.states, passed.spins, passed.log_prob)
+    return path.outer_products(network, passed, jnp.ones_like(passed.log_prob))
 
 
 @functools.partial(jax.jit, static_argnames=("with_kernels", "budget", "blocks"))
