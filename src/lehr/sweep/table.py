@@ -75,7 +75,7 @@ def _head(inside: xr.Dataset, name: str) -> str:
 
 
 def _remarks(of: xr.Dataset) -> str:
-    told = {"diverged": of["num_diverged"], "missing": of["num_missing"]}
+    told = {"at the floor": of["num_floored"], "diverged": of["num_diverged"], "missing": of["num_missing"]}
     parts = [f"{int(number)} {what}" for what, number in told.items() if number > 0]
     return f"  ({', '.join(parts)})" if parts else ""
 
@@ -95,7 +95,7 @@ def _number(value: Any) -> str:
 
 def _setting(data: xr.Dataset, ensemble: str, column: int) -> dict[str, Any]:
     of = data.sel(ensemble=ensemble).isel(setting=column)
-    counts = {name: int(of[name]) for name in ("num_runs", "num_diverged", "num_missing")}
+    counts = {name: int(of[name]) for name in ("num_runs", "num_floored", "num_diverged", "num_missing")}
     return {
         "setting": str(of["setting"].values),
         "method": str(of["method"].values),
