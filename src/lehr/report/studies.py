@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lehr._files import read_json
+from lehr._files import one_line, read_json
 from lehr._netcdf import read_dataset
 from lehr._types import InputError
 from lehr.report.charts import Series, chart
@@ -22,8 +22,8 @@ def comparison_page(file: Path) -> str:
         if not isinstance(summary, Mapping):
             raise TypeError("it has no summary: the comparison did not end")
         return _comparison(summary)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"File `{file}` must be a whole comparison, but: {error}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"File `{file}` must be a whole comparison, but: {one_line(error)}.") from None
 
 
 def _comparison(summary: Mapping[str, Any]) -> str:
@@ -94,8 +94,8 @@ def sweep_page(file: Path) -> str:
         instances = Section("Instances", "", [_instances(data)])
         return page("Sweep", str(data.attrs["title"]),
                     [*sections, instances, Section("How it was made", "", [numbers(made), spec])])  # fmt: skip
-    except (KeyError, ValueError) as error:
-        raise InputError(f"File `{file}` must be one that `lehr sweep` wrote, but: {error}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"File `{file}` must be one that `lehr sweep` wrote, but: {one_line(error)}.") from None
 
 
 def _ensemble(data: xr.Dataset, name: str) -> Section:
