@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from lehr._files import printable
+from lehr._files import json_number, printable
 from lehr.sweep.statistics import ENDS, ESTIMATES
 from lehr.tasks import Point
 
@@ -99,17 +99,11 @@ def _setting(data: xr.Dataset, ensemble: str, column: int) -> dict[str, Any]:
     return {
         "setting": str(of["setting"].values),
         "method": str(of["method"].values),
-        "steps": _finite(of["steps"]),
-        "seconds_per_run": _finite(of["seconds_per_run"]),
+        "steps": json_number(of["steps"]),
+        "seconds_per_run": json_number(of["seconds_per_run"]),
         **counts,
         **{
-            name: dict(zip(("value", "low", "high"), (_finite(of[name + end]) for end in ENDS), strict=True))
+            name: dict(zip(("value", "low", "high"), (json_number(of[name + end]) for end in ENDS), strict=True))
             for name in ESTIMATES
         },
     }
-
-
-def _finite(value: Any) -> float | None:
-    """JSON has neither NaN nor infinity."""
-    number = float(value)
-    return number if math.isfinite(number) else None
