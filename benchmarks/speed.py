@@ -41,19 +41,18 @@ class Case(NamedTuple):
 
 
 def _step(problem: Any, ansatz: Any, num_samples: int, **options: Any) -> tuple[Callable[[], Any], int]:
-    """Ten training steps in one compiled program, as in training."""
-    import jax
-
+    """Ten training steps, as `lehr.solve` takes them."""
     import lehr
+    from lehr.batch import Batch
     from lehr.schedule import protocol
 
     schedule = protocol("vca", temperature=(1.0, 0.1), field=(0.0, 0.0), num_annealing_steps=1000)
     annealing = lehr.VariationalAnnealing(schedule, num_samples=num_samples, **options)
-    state = [annealing.init(problem, ansatz, jax.random.key(0))]
-    steps = jax.jit(lambda state: jax.lax.scan(lambda s, _: (annealing.step(s)[0], None), state, None, length=10)[0])
+    batch = Batch(annealing, ansatz, [problem], replicas=1, num_final_samples=1, seed=0)
+    moving = [batch.start()]
 
     def run() -> None:
-        state[0] = jax.block_until_ready(steps(state[0]))
+        moving[0] = batch.advance(moving[0], 10)[0]
 
     return run, 10
 

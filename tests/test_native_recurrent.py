@@ -75,9 +75,9 @@ def by_scan(ansatz, noise, weights):
     drawn = scan.forward(network, noise, draw=True)
     given = scan.forward(network, drawn.spins[1:], draw=False)
     ones = jnp.ones_like(weights)
-    outer = scan.outer_products(network, drawn.states, drawn.spins, ones)
+    outer = scan.outer_products(network, drawn, ones)
     scores = jax.vmap(outer.pull)(jnp.eye(noise.shape[1])) if network.shared else None
-    gradient = scan.outer_products(network, drawn.states, drawn.spins, weights).pull(ones[0])
+    gradient = scan.gradient(network, drawn, weights)
     flips = scan.flip_log_ratio(network, drawn.spins[1:], ends, budget=2**28, blocks=8)
     return tuple(drawn), tuple(given), gradient, scores, flips
 
@@ -87,7 +87,7 @@ def test_kernels_agree_with_the_scan(case):
     """Samples, states, log-probabilities, gradients, scores and flips."""
     ansatz, noise = case
     weights = jnp.asarray(np.random.default_rng(0).normal(size=noise.shape))
-    assert ansatz._with_kernels
+    assert ansatz._path is kernels
     found, expected = by_kernels(ansatz, noise, weights), by_scan(ansatz, noise, weights)
     np.testing.assert_array_equal(found[0][1], expected[0][1])
     assert_trees_agree(found, expected, 1e-11)
@@ -169,12 +169,13 @@ def with_params_of(ansatz, params):
 
 
 def test_what_has_no_kernel_goes_by_the_scan(monkeypatch):
-    assert not RNN1D(3, hidden=2, activation="gelu")._with_kernels
+    assert RNN1D(3, hidden=2, activation="gelu")._path is scan
     served = RNN1D(3, hidden=2)
-    assert served._with_kernels == native.status().active
-    assert ("ffi_call[" in str(jax.make_jaxpr(lambda: served.sample(jax.random.key(0), 3))())) == served._with_kernels
+    active = native.status().active
+    assert served._path is (kernels if active else scan)
+    assert ("ffi_call[" in str(jax.make_jaxpr(lambda: served.sample(jax.random.key(0), 3))())) == active
     monkeypatch.setenv("LEHR_NATIVE", "0")
-    assert not served._with_kernels
+    assert served._path is scan
     assert "ffi_call[" not in str(jax.make_jaxpr(lambda: served.sample(jax.random.key(0), 3))())
 
 
@@ -197,5 +198,5 @@ def test_the_estimate_of_a_step_does_not_depend_on_the_path(monkeypatch):
             return spins, log_prob, scores.gram(), scores.pull(weights), ansatz.flip_log_ratio(spins)
 
         found = everything()
-        monkeypatch.setattr(Recurrent, "_with_kernels", False)
+        monkeypatch.setattr(Recurrent, "_path", scan)
         assert_trees_agree(found, everything(), 1e-11)
