@@ -13,7 +13,11 @@ from lehr.anneal import VariationalAnnealing
 from lehr.batch import Batch
 from lehr.optimise import Adam
 from lehr.schedule import protocol
-from test_native import assert_trees_agree, built, narrower_instruction_sets
+from test_native import (
+    assert_trees_agree,
+    built,
+    narrower_instruction_sets,  # noqa: F401 - a fixture
+)
 
 # Leaves of one number, of less than a portion of the kernel, and of several, beginning within one.
 SHAPES = {"bias": (1,), "head": {"weights": (3, 7)}, "recurrent": (70, 500)}
@@ -72,10 +76,10 @@ def test_networks_side_by_side_are_the_networks_alone():
 
 
 @built
-def test_every_instruction_set_gives_the_same():
+def test_every_instruction_set_gives_the_same(narrower_instruction_sets):  # noqa: F811
     params, gradients = tree(0, jnp.float32), [tree(1, jnp.float32)]
     expected = by_kernel(Adam(), params, gradients, 0.1)
-    for _ in narrower_instruction_sets():
+    for _ in narrower_instruction_sets:
         assert_trees_agree(by_kernel(Adam(), params, gradients, 0.1), expected, 2e-6)
 
 

@@ -11,7 +11,12 @@ from lehr import RNN1D, RNN2D, DilatedRNN, Problem, native, newman_moore, sherri
 from lehr.ansatz import scan
 from lehr.ansatz.recurrent import Recurrent
 from lehr.native import recurrent as kernels
-from test_native import assert_trees_agree, built, narrower_instruction_sets, on_one_core_and_on_two
+from test_native import (
+    assert_trees_agree,
+    built,
+    narrower_instruction_sets,  # noqa: F401 - a fixture
+    on_one_core_and_on_two,
+)
 
 DENSE = sherrington_kirkpatrick(9, seed=1)
 MIXED = Problem.from_terms(6, {(0, 1): 1.0, (1, 2, 4): -0.5, (3,): 0.3, (2, 5): 0.9, (0, 3, 4, 5): -1.1})
@@ -116,12 +121,12 @@ for name in ("raster", "gated, two states", "tensorised, heard"):
 
 @built
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 3e-5)])
-def test_every_instruction_set_gives_the_same(x64, tolerance):
+def test_every_instruction_set_gives_the_same(x64, tolerance, narrower_instruction_sets):  # noqa: F811
     with jax.enable_x64(x64):
         ansatz = with_random_params(RNN2D((3, 3), hidden=10, problem=newman_moore(3)), scale=0.4)
         noise = noise_for(ansatz, 35)
         expected = by_kernels(ansatz, noise, noise)
-        for _ in narrower_instruction_sets():
+        for _ in narrower_instruction_sets:
             assert_trees_agree(by_kernels(ansatz, noise, noise), expected, tolerance)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from lehr._files import one_line, printable, read_json, write_json
+from lehr._files import json_number, one_line, printable, read_json, write_json
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.baseline.settings import BASELINES
@@ -289,5 +289,4 @@ def _shown(interval: Interval) -> str:
 
 
 def _finite(interval: Interval) -> dict[str, float | None]:
-    """JSON has no infinity."""
-    return {name: value if np.isfinite(value) else None for name, value in interval._asdict().items()}
+    return {name: json_number(value) for name, value in interval._asdict().items()}
