@@ -17,7 +17,7 @@ setup(
             depends=[str(path) for path in SOURCES if path.suffix != ".cpp"],
             include_dirs=[jax.ffi.include_dir()],
             define_macros=[("LEHR_SOURCES", f"{CHECKSUM}u")],
-            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-Wno-psabi"],
+            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi"],
             language="c++",
             optional=True,
         )

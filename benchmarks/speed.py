@@ -30,32 +30,34 @@ import numpy as np
 
 HERE = Path(__file__).parent
 
+# What is to be timed, and how many steps that is.
+Timed = tuple[Callable[[], Any], int]
+
 
 class Case(NamedTuple):
-    """How one measurement is made: a function that returns what is to be timed, and how many multiply-adds of network
-    arithmetic (both directions, without one-hot zeros) that is."""
+    """How one measurement is made, by which paths, and how many multiply-adds of network arithmetic (both directions,
+    without one-hot zeros) a step is."""
 
-    make: Callable[[], tuple[Callable[[], Any], int]]
+    make: Callable[[], Timed]
     paths: tuple[str, ...] = ("kernels", "XLA")
     multiply_adds: int = 0
 
 
-def _step(problem: Any, ansatz: Any, num_samples: int, **options: Any) -> tuple[Callable[[], Any], int]:
-    """Ten training steps in one compiled program, as in training."""
-    import jax
-
+def _step(problem: Any, ansatz: Any, num_samples: int, steps: int = 10, **options: Any) -> Timed:
+    """Training steps as `lehr.solve` takes them, so many in one call."""
     import lehr
+    from lehr.batch import Batch
     from lehr.schedule import protocol
 
     schedule = protocol("vca", temperature=(1.0, 0.1), field=(0.0, 0.0), num_annealing_steps=1000)
     annealing = lehr.VariationalAnnealing(schedule, num_samples=num_samples, **options)
-    state = [annealing.init(problem, ansatz, jax.random.key(0))]
-    steps = jax.jit(lambda state: jax.lax.scan(lambda s, _: (annealing.step(s)[0], None), state, None, length=10)[0])
+    batch = Batch(annealing, ansatz, [problem], replicas=1, num_final_samples=1, seed=0)
+    moving = [batch.start()]
 
     def run() -> None:
-        state[0] = jax.block_until_ready(steps(state[0]))
+        moving[0] = batch.advance(moving[0], steps)[0]
 
-    return run, 10
+    return run, steps
 
 
 def _vanilla(side: int) -> Any:
@@ -90,7 +92,7 @@ def _linear(name: str) -> Any:
     import lehr
 
     problem = lehr.edwards_anderson(40, seed=1) if name == "EA40" else lehr.sherrington_kirkpatrick(100, seed=1)
-    return _step(problem, lehr.Linear(problem), 64)
+    return _step(problem, lehr.Linear(problem), 64, steps=100)
 
 
 def _flips(naive: bool) -> Any:

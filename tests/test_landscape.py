@@ -402,9 +402,21 @@ def test_the_command(call, folder, tmp_path):  # noqa: F811
         expected = plane(from_folder(folder[0], replica=1).at(temperature=1.5), grid=4, kind="norm")
         np.testing.assert_array_equal(data["loss"], expected["loss"])
         assert float(data["temperature"]) == 1.5
+    code, stdout, _ = call(*command, "--out", out, "--json")
+    told = json.loads(stdout)
+    assert code == 0
+    assert (told["loss"], told["step"], told["temperature"], told["field"]) == ("free energy", 12, 1.5, None)
+    assert (told["grid"], told["extent"], told["directions"], told["num_samples"]) == (4, 1.0, "norm", 20)
+    values = expected["loss"].values
+    assert [told[name] for name in ("lowest", "highest", "centre")] == [values.min(), values.max(), expected["centre"]]
+    known = {name: float(value) for name, value in shape(expected).items()}
+    assert {name: told[name] for name in known} == {n: None if np.isnan(v) else v for n, v in known.items()}
     code, stdout, _ = call("landscape", folder[0], "--grid", 3, "--exact")
     assert code == 0
     assert "all states summed" in stdout
+    code, stdout, _ = call("landscape", folder[0], "--grid", 3, "--exact", "--json")
+    told = json.loads(stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (code, told["exact"], told["num_samples"], told["plateau"], told["centre_error"]) == (0, True, None, None, 0)
     assert (folder[0] / "figures" / "landscape.png").exists()
 
 

@@ -298,29 +298,42 @@ def test_bootstrap_covers_as_often_as_it_should():
 
 
 def test_power_law_of_exact_powers():
-    times, exponents, scales = np.array([3.0, 10.0, 40.0, 1000.0]), np.array([-1.5, -0.5, -1.0]), [2.0, 0.1, 30.0]
+    times, exponents, scales = np.array([3.0, 10.0, 40.0, 1000.0]), np.array([-1.5, -0.5, -1.2]), [2.0, 0.1, 30.0]
     residuals = scales * times[:, None] ** exponents
-    found = power_law(times, residuals)
-    assert found.value == approx(-1.0)
-    assert -1.5 - 1e-9 < found.low < -1.1
-    assert -0.9 < found.high < -0.5 + 1e-9
+    error = exponents.std(ddof=1) / math.sqrt(3) * stats.t.ppf(0.975, 2)  # over the instances, for no point is off
+    mean = exponents.mean()
+    assert power_law(times, residuals) == (approx(mean), approx(mean - error), approx(mean + error))
     alike = power_law(times, residuals[:, :1] * [1.0, 7.0])
     assert alike == (approx(-1.5), approx(-1.5), approx(-1.5))
 
 
 def test_power_law_is_the_fit_of_the_typical_residual():
     rng, times = np.random.default_rng(9), np.array([10.0, 30.0, 50.0, 200.0, 900.0])
-    residuals = times[:, None] ** -0.7 * rng.lognormal(0, 1, (5, 12))
-    expected = np.polyfit(np.log(times), np.log([typical(row).value for row in residuals]), 1)[0]
-    found = power_law(times, residuals, seed=1)
-    assert found.value == pytest.approx(expected, rel=1e-10)
-    # The interval from the definition: resample the columns, fit again.
-    fits = []
-    for _ in range(1000):
-        columns = rng.integers(12, size=12)
-        fits.append(np.polyfit(np.log(times), np.log(residuals[:, columns]).mean(1), 1)[0])
-    width = np.quantile(fits, 0.975) - np.quantile(fits, 0.025)
-    assert found.high - found.low == pytest.approx(width, rel=0.25)
+    bend = np.array([1.0, 3.0, 2.0, 2.5, 0.5])[:, None]
+    residuals = times[:, None] ** -0.7 * bend * np.array([1.0, 4.0, 0.3])  # all instances bend alike
+    fit = stats.linregress(np.log(times), np.log([typical(row).value for row in residuals]))
+    half = fit.stderr * stats.t.ppf(0.95, 3)
+    found = power_law(times, residuals, confidence=0.9)
+    assert found == (approx(fit.slope), approx(fit.slope - half), approx(fit.slope + half))
+    residuals = residuals * rng.lognormal(0, 3, (5, 3))  # which differ more than that
+    fit = stats.linregress(np.log(times), np.log([typical(row).value for row in residuals]))
+    slopes = [stats.linregress(np.log(times), np.log(column)).slope for column in residuals.T]
+    half = np.std(slopes, ddof=1) / math.sqrt(3) * stats.t.ppf(0.975, 2)
+    assert half > fit.stderr * stats.t.ppf(0.975, 3)
+    assert power_law(times, residuals) == (approx(fit.slope), approx(fit.slope - half), approx(fit.slope + half))
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_power_law_covers_at_least_as_often_as_it_should(count):
+    """Noise that all instances share (a bend), or that each has of its own."""
+    rng, times, trials = np.random.default_rng(4), 4.0 ** np.arange(count), 300
+    for shared, own in ((0.3, 0.0), (0.0, 0.3)):
+        hits = 0
+        for _ in range(trials):
+            noise = rng.normal(0, shared, (count, 1)) + rng.normal(0, own, (count, 4))
+            _, low, high = power_law(times, np.exp(noise) * times[:, None] ** -1.5)
+            hits += low <= -1.5 <= high
+        assert stats.binom.sf(hits, trials, 0.95) < 1 - 1e-4
 
 
 @pytest.mark.parametrize(

@@ -70,18 +70,23 @@ def estimate(ansatz):
     return ansatz.thermal_estimate(jax.random.key(0), 3, jnp.asarray(1.0), jnp.asarray(1.0), normalise=True)
 
 
+@pytest.fixture
 def narrower_instruction_sets():
-    """Each instruction set of this machine but the widest, while it is the one in use."""
+    """Each instruction set of this machine but the widest, in use when it is asked for; then the widest again."""
     library = native._library()[0]
     assert isinstance(library, ctypes.CDLL)
     widest = library.lehr_level()
-    try:
+    if widest == 0:
+        pytest.skip("there is one instruction set alone")
+
+    def each():
         for level in range(widest):
             library.lehr_limit_level(level)
             assert library.lehr_level() == level
             yield level
-    finally:
-        library.lehr_limit_level(widest)
+
+    yield each()
+    library.lehr_limit_level(widest)
 
 
 def assert_trees_agree(found, expected, tolerance):
@@ -163,11 +168,11 @@ def test_networks_side_by_side_are_the_networks_alone(double):
 
 @built
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 3e-5)])
-def test_every_instruction_set_gives_the_same(x64, tolerance):
+def test_every_instruction_set_gives_the_same(x64, tolerance, narrower_instruction_sets):
     with jax.enable_x64(x64):
         ansatz = ansatz_of(PROBLEMS["lattice"])
         expected = step_of(PROBLEMS["lattice"], ansatz, 37)
-        for _ in narrower_instruction_sets():
+        for _ in narrower_instruction_sets:
             assert_trees_agree(step_of(PROBLEMS["lattice"], ansatz, 37), expected, tolerance)
 
 

@@ -11,7 +11,12 @@ from lehr import RNN1D, RNN2D, DilatedRNN, Problem, native, newman_moore, sherri
 from lehr.ansatz import scan
 from lehr.ansatz.recurrent import Recurrent
 from lehr.native import recurrent as kernels
-from test_native import assert_trees_agree, built, narrower_instruction_sets, on_one_core_and_on_two
+from test_native import (
+    assert_trees_agree,
+    built,
+    narrower_instruction_sets,  # noqa: F401 - a fixture
+    on_one_core_and_on_two,
+)
 
 DENSE = sherrington_kirkpatrick(9, seed=1)
 MIXED = Problem.from_terms(6, {(0, 1): 1.0, (1, 2, 4): -0.5, (3,): 0.3, (2, 5): 0.9, (0, 3, 4, 5): -1.1})
@@ -70,9 +75,9 @@ def by_scan(ansatz, noise, weights):
     drawn = scan.forward(network, noise, draw=True)
     given = scan.forward(network, drawn.spins[1:], draw=False)
     ones = jnp.ones_like(weights)
-    outer = scan.outer_products(network, drawn.states, drawn.spins, ones)
+    outer = scan.outer_products(network, drawn, ones)
     scores = jax.vmap(outer.pull)(jnp.eye(noise.shape[1])) if network.shared else None
-    gradient = scan.outer_products(network, drawn.states, drawn.spins, weights).pull(ones[0])
+    gradient = scan.gradient(network, drawn, weights)
     flips = scan.flip_log_ratio(network, drawn.spins[1:], ends, budget=2**28, blocks=8)
     return tuple(drawn), tuple(given), gradient, scores, flips
 
@@ -82,7 +87,7 @@ def test_kernels_agree_with_the_scan(case):
     """Samples, states, log-probabilities, gradients, scores and flips."""
     ansatz, noise = case
     weights = jnp.asarray(np.random.default_rng(0).normal(size=noise.shape))
-    assert ansatz._with_kernels
+    assert ansatz._path is kernels
     found, expected = by_kernels(ansatz, noise, weights), by_scan(ansatz, noise, weights)
     np.testing.assert_array_equal(found[0][1], expected[0][1])
     assert_trees_agree(found, expected, 1e-11)
@@ -116,12 +121,12 @@ for name in ("raster", "gated, two states", "tensorised, heard"):
 
 @built
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 3e-5)])
-def test_every_instruction_set_gives_the_same(x64, tolerance):
+def test_every_instruction_set_gives_the_same(x64, tolerance, narrower_instruction_sets):  # noqa: F811
     with jax.enable_x64(x64):
         ansatz = with_random_params(RNN2D((3, 3), hidden=10, problem=newman_moore(3)), scale=0.4)
         noise = noise_for(ansatz, 35)
         expected = by_kernels(ansatz, noise, noise)
-        for _ in narrower_instruction_sets():
+        for _ in narrower_instruction_sets:
             assert_trees_agree(by_kernels(ansatz, noise, noise), expected, tolerance)
 
 
@@ -164,12 +169,13 @@ def with_params_of(ansatz, params):
 
 
 def test_what_has_no_kernel_goes_by_the_scan(monkeypatch):
-    assert not RNN1D(3, hidden=2, activation="gelu")._with_kernels
+    assert RNN1D(3, hidden=2, activation="gelu")._path is scan
     served = RNN1D(3, hidden=2)
-    assert served._with_kernels == native.status().active
-    assert ("ffi_call[" in str(jax.make_jaxpr(lambda: served.sample(jax.random.key(0), 3))())) == served._with_kernels
+    active = native.status().active
+    assert served._path is (kernels if active else scan)
+    assert ("ffi_call[" in str(jax.make_jaxpr(lambda: served.sample(jax.random.key(0), 3))())) == active
     monkeypatch.setenv("LEHR_NATIVE", "0")
-    assert not served._with_kernels
+    assert served._path is scan
     assert "ffi_call[" not in str(jax.make_jaxpr(lambda: served.sample(jax.random.key(0), 3))())
 
 
@@ -192,5 +198,5 @@ def test_the_estimate_of_a_step_does_not_depend_on_the_path(monkeypatch):
             return spins, log_prob, scores.gram(), scores.pull(weights), ansatz.flip_log_ratio(spins)
 
         found = everything()
-        monkeypatch.setattr(Recurrent, "_with_kernels", False)
+        monkeypatch.setattr(Recurrent, "_path", scan)
         assert_trees_agree(found, everything(), 1e-11)

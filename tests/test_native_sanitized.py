@@ -13,7 +13,7 @@ import pytest
 
 import lehr
 
-FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=fast", "-Wno-psabi", "-fPIC", "-shared"]
+FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared"]
 WATCH = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
@@ -45,7 +45,7 @@ def test_the_kernels_stay_within_their_memory(tmp_path):
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own
     }
     here = Path(__file__).parent
-    tests = [str(here / name) for name in ("test_native.py", "test_native_recurrent.py")]
+    tests = [str(here / name) for name in ("test_native.py", "test_native_adam.py", "test_native_recurrent.py")]
     told = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-n", "0", "-k", "not threads", *tests],
         env=watched, capture_output=True, text=True, cwd=here.parent,

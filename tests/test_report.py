@@ -1,6 +1,7 @@
 """Reports: the numbers of the run on a page that needs nothing else, and that no name of a stranger can change."""
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -257,6 +258,17 @@ def test_a_comparison(tmp_path):
     (tmp_path / "comparison.json").write_text(json.dumps({**content, "summary": None}))
     with pytest.raises(InputError, match="did not end"):
         report(tmp_path)
+    summary = content["summary"]
+    refused = {}
+    for name, value in itertools.product(summary, (3, [1], {"a": 2}, [["x"]], None)):
+        (tmp_path / "comparison.json").write_text(json.dumps({**content, "summary": {**summary, name: value}}))
+        try:
+            report(tmp_path)  # which may be a page, if of little sense, but nothing else is raised
+        except InputError as error:
+            refused.setdefault(name, []).append(str(error))
+    assert all(len(refused[name]) >= 4 for name in ("verdict", "oracle", "problem"))
+    for message in itertools.chain(*refused.values()):
+        assert re.fullmatch("File `.*` must be a whole comparison, but: .*", message)
 
 
 def test_a_sweep(tmp_path):

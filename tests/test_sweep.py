@@ -338,7 +338,7 @@ def test_a_task_that_fails_is_told_and_tried_by_the_next_call(tmp_path, counted)
     assert len(made.failures) == 1
     assert "1 tasks failed twice" in made.text
     assert "ValueError: no luck" in made.text
-    assert "(1 missing)" in made.text
+    assert "(3 missing)" in made.text
     assert "unknown" in made.text
     assert made.data["best_energy"].notnull().sum() == 3 * 3
     assert len(summary(made.data, made.failures)["failures"]) == 1
@@ -358,12 +358,16 @@ def test_a_network_that_diverges_takes_no_other_with_it(tmp_path, counted):
     whole = sweep(changed(num_steps=[4]), tmp_path / "whole").data
     data = made.data
     assert made.failures == []
-    assert "(1 diverged)" in made.text
+    assert "3 diverged)" in made.text
     np.testing.assert_array_equal(data["diverged"].sum(("setting", "seed")), [0, 1, 0, 0])
     others = [name for name in data["instance"].values if name != lost]
     np.testing.assert_array_equal(data["best_energy"].sel(instance=others), whole["best_energy"].sel(instance=others))
     assert data["best_energy"].sel(instance=lost).isnull().all()
-    assert summary(data)["ensembles"][0]["settings"][0]["num_diverged"] == 1
+    told = summary(data)["ensembles"][0]["settings"][0]
+    assert (told["num_diverged"], told["num_runs"]) == (3, 9)
+    assert float(data["success"].sel(instance=lost).sum()) == 0
+    found = float(whole["success"].sel(instance=others[:2]).sum())  # the third is of another ensemble
+    assert told["success_mean"]["value"] == pytest.approx(found / 9)
 
 
 def made_up():
@@ -382,12 +386,14 @@ def made_up():
             "lowest_share": (runs, np.where(np.isnan(best), np.nan, 0.25)),
             "train_seconds": (runs[:3], seconds),
             "sample_seconds": (runs[:3], 2 * seconds),
+            "num_samples": (runs[:3], np.full((3, 2, 2), [[30.0], [14.0]])),
             "diverged": (runs[:3], np.zeros((3, 2, 2))),
             "num_replicas": (runs[:2], [[3, 2]] * 3),
             "num_steps": (runs[:2], [[10, 40]] * 3),
             "ground_energy": ("instance", [-4.0, np.nan, -2.0]),
             "certified": ("instance", [True, False, True]),
             "resolution": ("instance", [1e-8, 1e-8, 1e-8]),
+            "mean_field": ("instance", [0.02, 0.05, 0.01]),
             "num_spins": ("instance", [4, 8, 5]),
         },
         {
@@ -423,7 +429,7 @@ def test_averages_over_the_disorder():
     per_run = [3 * 0.4 / 3, 3 * 0.6 / 3]
     assert float(of["seconds_per_run"]) == pytest.approx(np.mean(per_run))
     times = [time_to_solution(4, 6, per_run[0]).value, time_to_solution(5, 6, per_run[1]).value]
-    assert float(of["time_to_solution_typical"]) == pytest.approx(1 / np.mean([1 / time for time in times]))
+    assert float(of["time_to_solution_typical"]) == pytest.approx(np.sqrt(np.prod(times)))
     assert (float(of["num_runs"]), float(of["steps"])) == (12, 10)
     never = data.sel(ensemble="y").isel(setting=1)
     assert np.isinf(never["time_to_solution_typical"])
@@ -435,12 +441,100 @@ def test_averages_over_the_disorder():
     assert residuals.min() < float(one["residual_typical_low"]) < float(one["residual_typical"])
 
 
-def test_a_residual_of_nothing_counts_as_the_resolution():
-    data = made_up()
+@pytest.mark.parametrize(("method", "seen"), [("sa", 6), ("sqa", 6), ("vca", 60)])
+def test_a_residual_of_nothing_counts_as_one_sample(method, seen):
+    """Reads of chains count once, samples of networks each."""
+    data = made_up().assign_coords(method=("setting", [method] * 2))
     data["energy_mean"] = data["energy_mean"] * 0 + xr.DataArray([-4.0, -7.0, -2.5], dims="instance")
     found = summarise(data)
-    assert float(found["residual_typical"].sel(ensemble="x")[0]) == pytest.approx(np.sqrt(1e-8 / 4 * 1e-8 / 8))
-    assert float(found["residual_typical"].sel(ensemble="y")[0]) == pytest.approx(1e-8 / 5)
+    floors = np.array([0.02 / 4, 0.05 / 8, 0.01 / 5]) / seen
+    np.testing.assert_allclose(found["residual_floor"].isel(setting=0), floors)
+    np.testing.assert_allclose(found["best_residual_floor"].isel(setting=1), [0.02 / 16, 0.05 / 32, 0.01 / 20])
+    for name, floor in (("x", np.sqrt(floors[0] * floors[1])), ("y", floors[2])):
+        of = found.sel(ensemble=name).isel(setting=0)
+        ends = [float(of[f"residual_typical{end}"]) for end in ("", "_low", "_high")]
+        # None of M samples: with 1 - 3 / M to the power of M, 5 %.
+        assert ends == pytest.approx([floor, 0.0, np.log(20) * floor])
+        assert int(of["num_floored"]) == {"x": 2, "y": 1}[name]
+    assert "(2 at the floor)" in table(found)
+
+
+def test_few_samples_do_not_win_by_their_number():
+    """Two settings that are as good, one of which draws a hundredth of the samples and finds none above the ground."""
+    rng = np.random.default_rng(3)
+    share, cost, spins = 2e-3, 3.0, 10  # what lies above the ground lies three mean fields above it
+    number = {"few": 20, "many": 2000}
+    hits = {name: rng.random((40, draws)) < share for name, draws in number.items()}
+    runs = ("instance", "setting", "seed", "replica")
+    above = np.stack([hits[name].mean(axis=1) for name in number], axis=1)[..., None, None]
+    data = made_up().isel(instance=[0] * 40, seed=[0], replica=[0])
+    data = data.assign(
+        best_energy=(runs, np.full(above.shape, -4.0)), energy_mean=(runs, -4.0 + cost * above),
+        num_samples=(runs[:3], np.broadcast_to([[20.0], [2000.0]], (40, 2, 1))), mean_field=("instance", [1.0] * 40),
+        num_spins=("instance", [spins] * 40), num_replicas=(runs[:2], np.ones((40, 2))),
+        diverged=(runs[:3], np.zeros((40, 2, 1))),
+    ).assign_coords(method=("setting", ["vca"] * 2))  # fmt: skip
+    of = summarise(data).sel(ensemble="x")
+    few, many = of["residual_typical"].values
+    truth = share * cost / spins
+    assert set(hits["few"].any(axis=1)) == {True, False}
+    assert many == pytest.approx(truth, rel=0.3)
+    assert few > truth
+    assert of["residual_typical_low"].values[0] == 0 < of["residual_typical_low"].values[1]
+
+
+def test_the_floor_is_in_the_units_of_the_problem():
+    problem = mixed_problem(6, seed=1)
+    states = np.array(np.meshgrid(*[(-1, 1)] * 6)).reshape(6, -1).T
+    squares = np.mean(np.square(np.asarray(problem.flip_cost(states), float) / 2))  # half of what a flip costs
+    assert RUN._mean_field(problem) ** 2 == pytest.approx(squares)
+
+
+def test_runs_that_diverge_are_failures():
+    data = made_up()
+    data["diverged"][0, 0, 1] = 1.0
+    for name in ("best_energy", "energy_mean", "lowest_share"):
+        data[name][0, 0, 1] = np.nan
+    data["train_seconds"][0, 0, 1] = np.nan
+    of = summarise(data).sel(ensemble="x").isel(setting=0)
+    assert float(of["success_mean"]) == pytest.approx((2 / 6 + 5 / 6) / 2)
+    assert (float(of["num_runs"]), float(of["num_diverged"])) == (12, 3)
+    times = [time_to_solution(2, 6, 0.3).value, time_to_solution(5, 6, 0.6).value]
+    assert float(of["time_to_solution_typical"]) == pytest.approx(np.sqrt(np.prod(times)))
+    assert float(of["residual_typical"]) == pytest.approx(
+        typical([np.mean([0.4, 0.8, 2.2]) / 4, np.mean([0.4, 0.8, 1.2, 0.4, 0.8, 2.2]) / 8]).value
+    )
+    for name in ("best_energy", "energy_mean", "lowest_share", "train_seconds"):
+        data[name][0, 1] = np.nan  # where a second setting has fewer replicas
+    data["diverged"][0, 1] = 1.0
+    of = summarise(data).sel(ensemble="x").isel(setting=1)
+    assert (float(of["num_runs"]), float(of["num_diverged"]), float(of["success_mean"])) == (8, 4, 0)
+    assert np.isinf(of["time_to_solution_typical"])
+    only = summarise(data.isel(instance=[0])).sel(ensemble="x").isel(setting=1)
+    assert float(only["success_mean_high"]) == pytest.approx(wilson(0, 4).high)
+    assert np.isnan(only["residual_typical"])
+    assert np.isinf(only["time_to_solution_typical"])
+
+
+@pytest.mark.parametrize(
+    ("hits", "places"),
+    [([1, 3, 6], [1]), ([6, 1, 2, 4], [2, 3]), ([0, 6, 0, 4], None), ([0, 2, 0], None), ([0, 5, 4], [2])],
+)
+def test_the_median_time_lies_between_the_middle_two_on_a_logarithmic_scale(hits, places):
+    number = len(hits)
+    best = np.where(np.arange(6) < np.array(hits)[:, None], -4.0, -3.0).reshape(number, 1, 1, 6)
+    data = made_up().isel(instance=[0] * number, setting=[0], seed=[0])
+    runs = ("instance", "setting", "seed", "replica")
+    data = data.drop_vars([name for name in data if "replica" in data[name].dims]).assign(
+        best_energy=(runs, best), energy_mean=(runs, best), lowest_share=(runs, 0 * best + 0.5),
+        num_replicas=(runs[:2], np.full((number, 1), 6)),
+    )  # fmt: skip
+    found = float(summarise(data)["time_to_solution_typical"].squeeze())
+    if places is None:
+        assert np.isinf(found)
+    else:
+        times = [time_to_solution(hits[place], 6, 0.9 / 6).value for place in places]
+        assert found == pytest.approx(np.exp(np.mean(np.log(times))))
 
 
 def test_the_table_and_the_summary():
@@ -514,6 +608,11 @@ def test_folders_that_cannot_be_used_are_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="must be one to write to"):
         sweep(SMALL, tmp_path / "file")
+    (tmp_path / "other" / "tasks").mkdir(parents=True)
+    (tmp_path / "other" / "tasks" / "tasks.json").write_text('{"figure": "a-fig3"}')
+    with pytest.raises(InputError, match="must be free for these tasks"):
+        sweep(SMALL, tmp_path / "other")
+    assert [file.name for file in (tmp_path / "other").iterdir()] == ["tasks"]
     sweep(changed(num_steps=[4]), tmp_path / "out")
     for content in ("rubbish", "{}", '{"oracle": 1, "ground_energy": "x"}'):
         for file in (tmp_path / "out" / "exact").iterdir():

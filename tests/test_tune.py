@@ -65,6 +65,19 @@ def test_fresh_seeds_are_those_of_no_trial(quick):
     assert [changes for changes, _ in fresh] == [tuned.changes] * 8 + [{}] * 8
 
 
+def test_fresh_runs_are_those_of_the_very_same_changes(quick, tmp_path):
+    found, runs = _Found(tmp_path, {}), _Runs((GLASS,), "vca", 1.0, 0, _Found(None, {}))
+    one = {"learning_rate": 0.012345, "temperature": (2.0, 0.1)}
+    close = {**one, "learning_rate": 0.012346}
+    assert told_changes(one) == told_changes(close)
+    energies = found.fresh("best", one, runs)
+    assert len(quick) == 8
+    np.testing.assert_array_equal(_Found(tmp_path, {}).fresh("best", one, runs), energies)
+    assert len(quick) == 8
+    assert (_Found(tmp_path, {}).fresh("best", close, runs) != energies).all()
+    assert len(quick) == 16
+
+
 def verdict_of(energies, default_energies, ground=None):
     found, default = np.array([energies], float), np.array([default_energies], float)
     lowest = np.array([min(found.min(), default.min()) if ground is None else ground])

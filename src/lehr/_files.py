@@ -1,8 +1,9 @@
-"""Files that are either whole or absent, their checksums, and text that is safe to print."""
+"""Files that are either whole or absent, their checksums, and text and numbers that are safe to write."""
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -62,6 +63,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         ) from None
     with written_whole(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def json_number(value: Any) -> float | None:
+    """A number for JSON, which has neither NaN nor infinity.
+
+    >>> json_number(1), json_number(float("inf"))
+    (1.0, None)
+    """
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def read_json(path: Path) -> dict[str, Any]:

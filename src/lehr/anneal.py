@@ -11,11 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 from lehr._types import ArrayLike, Key
 from lehr.ansatz.base import Ansatz, check_fits, with_params
 from lehr.objective import LocalValues, advantages, effective_sample_size, flipped_at_random, local_values
-from lehr.optimise import NaturalGradient
+from lehr.optimise import Adam, NaturalGradient
 from lehr.problem.base import Problem
 from lehr.schedule import Controls, Schedule, effective_inverse_temperature, effective_problem
-
-ADAM = optax.scale_by_adam()
 
 
 class State(eqx.Module):
@@ -75,11 +73,11 @@ class _Drawn(NamedTuple):
 class VariationalAnnealing(eqx.Module):
     """Trains an ansatz on the objective of its schedule, one gradient step after the other (paper A, fig. 2).
 
-    Arguments: `schedule`; `num_samples` M per step; `learning_rate`, which multiplies the updates of `optimiser`, any
-    optax transformation that leaves the step size out (default Adam's direction), or a `NaturalGradient`; with
-    `learning_rate=None` the optimiser's updates are taken as they are. `normalise` divides the advantages by their root
-    mean square. In a field, natural gradient flips a random spin of each sample with `flip_probability`, and weights
-    the samples accordingly.
+    Arguments: `schedule`; `num_samples` M per step; `learning_rate`, the length of the steps of `optimiser`, which is
+    an `Adam` (the default), a `NaturalGradient`, or any optax transformation that leaves the step size out; with
+    `learning_rate=None` an optax optimiser's updates are taken as they are, and the others have rate 1. `normalise`
+    divides the advantages by their root mean square. In a field, natural gradient flips a random spin of each sample
+    with `flip_probability`, and weights the samples accordingly.
 
     >>> from lehr.ansatz.linear import Linear
     >>> from lehr.schedule import protocol
@@ -96,7 +94,7 @@ class VariationalAnnealing(eqx.Module):
     learning_rate: Float[ArrayLike, ""] | None = eqx.field(
         default=1e-2, converter=lambda rate: None if rate is None else jnp.asarray(rate)
     )
-    optimiser: optax.GradientTransformation | NaturalGradient = eqx.field(static=True, default=ADAM)
+    optimiser: optax.GradientTransformation | Adam | NaturalGradient = eqx.field(static=True, default=Adam())
     normalise: bool = eqx.field(static=True, default=True)
     flip_probability: float = eqx.field(static=True, default=0.1)
 
@@ -129,13 +127,13 @@ class VariationalAnnealing(eqx.Module):
         key = jax.random.fold_in(state.key, state.step)
         if isinstance(self.optimiser, NaturalGradient):
             drawn, updates, gradient_norm = self._natural(self.optimiser, problem, ansatz, key, controls, beta)
-            optimiser_state = state.optimiser_state
+            params, optimiser_state = optax.apply_updates(ansatz.params, updates), state.optimiser_state
         else:
             drawn, gradient = self._plain(problem, ansatz, key, controls, unit)
             gradient_norm = optax.tree.norm(gradient)
-            updates, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, ansatz.params)
-            if self.learning_rate is not None:
-                updates = jax.tree.map(lambda u: -jnp.asarray(self.learning_rate, u.dtype) * u, updates)
+            params, optimiser_state = self._descended(
+                self.optimiser, ansatz.params, gradient, gradient_norm, state.optimiser_state
+            )
 
         lowest_energy = drawn.energy.min()
         better = lowest_energy < state.best_energy
@@ -144,7 +142,7 @@ class VariationalAnnealing(eqx.Module):
         info = _info(drawn, controls, share, gradient_norm)
         state = State(
             problem=problem,
-            ansatz=with_params(state.ansatz, optax.apply_updates(ansatz.params, updates)),
+            ansatz=with_params(state.ansatz, params),
             optimiser_state=optimiser_state,
             key=state.key,
             step=state.step + 1,
@@ -172,6 +170,16 @@ class VariationalAnnealing(eqx.Module):
         values = local_values(problem, ansatz, spins, log_prob, controls)
         (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
         return _Drawn.of(spins, log_prob, values), gradient
+
+    def _descended(self, optimiser, params, gradient, gradient_norm, state) -> tuple[Any, Any]:
+        """The parameters after the optimiser's step down the gradient, and its new state."""
+        rate = self.learning_rate
+        if isinstance(optimiser, Adam):
+            return optimiser.step(params, gradient, gradient_norm, state, 1.0 if rate is None else rate)
+        updates, state = optimiser.update(gradient, state, params)
+        if rate is not None:
+            updates = jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
+        return optax.apply_updates(params, updates), state
 
     def _natural(self, optimiser, problem, ansatz, key, controls, beta) -> tuple[_Drawn, Any, Float[Array, ""]]:
         """Samples, the natural-gradient update, and the norm of the plain gradient."""

@@ -74,7 +74,9 @@ class Batch(Engine):
     def advance(self, moving: PyTree, num_steps: int) -> tuple[PyTree, dict[str, np.ndarray]]:
         """Take up to `most_steps` steps; the records of `Info`, [num_steps, networks] each."""
         moving, infos = _advance(*self._fixed, moving, jnp.asarray(num_steps, int))
-        return moving, {name: np.asarray(values)[:num_steps] for name, values in vars(jax.device_get(infos)).items()}
+        return moving, {
+            name: np.asarray(values)[:, :num_steps].T for name, values in vars(jax.device_get(infos)).items()
+        }
 
     def draw(self, moving: PyTree) -> tuple[np.ndarray, np.ndarray]:
         """Final samples of every network, in portions of bounded memory."""
@@ -159,18 +161,21 @@ def _advance(annealing, ansatz, problem, axis, mesh, moving, num_steps: Int[Arra
         state, info = annealing.step(_whole(moving, ansatz, problem))
         return _moving(state), info
 
-    # The flipped copies of a transverse field fill the memory that they may take: one network after the other.
+    def steps(moving, problem):
+        shapes = jax.eval_shape(step, moving, problem)[1]
+        records = jax.tree.map(lambda leaf: jnp.zeros((_MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
+
+        def body(i, carry):
+            moving, records = carry
+            moving, info = step(moving, problem)
+            return moving, jax.tree.map(lambda record, value: record.at[i].set(value), records, info)
+
+        return jax.lax.fori_loop(0, num_steps, body, (moving, records))
+
+    # The flipped copies of a transverse field fill the memory that they may take: one network after the other, and all
+    # its steps at once, so that its parameters stay where they are.
     together = annealing.schedule.field is None and (ansatz.side_by_side or jax.default_backend() != "cpu")
-    many = _mapped(step, axis, mesh, together=together)
-    shapes = jax.eval_shape(many, moving, problem)[1]
-    records = jax.tree.map(lambda leaf: jnp.zeros((_MOST_STEPS, *leaf.shape), leaf.dtype), shapes)
-
-    def body(i, carry):
-        moving, records = carry
-        moving, info = many(moving, problem)
-        return moving, jax.tree.map(lambda record, value: record.at[i].set(value), records, info)
-
-    return jax.lax.fori_loop(0, num_steps, body, (moving, records))
+    return _mapped(steps, axis, mesh, together=together)(moving, problem)
 
 
 @eqx.filter_jit

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
-from lehr._files import one_line, printable, read_json, write_json
+from lehr._files import json_number, one_line, printable, read_json, write_json
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.baseline.settings import BASELINES
@@ -68,12 +69,14 @@ class Comparison:
         return [rung for rung in self.rungs if rung.method == method]
 
     def residual(self, rung: Rung) -> Interval:
-        """Mean over the runs of (lowest energy met - target) / N, with a bootstrap interval of 95 %."""
-        return bootstrap((np.array(rung.energies) - self.target) / self.problem.num_spins)
+        """Mean over the runs of (lowest energy met - target) / N, 0 for the target to rounding, with a bootstrap
+        interval of 95 %."""
+        above = np.where(self._met(rung), 0, np.array(rung.energies) - self.target)
+        return bootstrap(above / self.problem.num_spins)
 
     def hits(self, rung: Rung) -> int:
         """Number of runs that have met the target."""
-        return int(is_ground(np.array(rung.energies), self.target, self.problem.resolution).sum())
+        return int(self._met(rung).sum())
 
     def success(self, rung: Rung) -> Interval:
         """Probability that one run meets the target, with Wilson's interval of 95 %."""
@@ -148,6 +151,9 @@ class Comparison:
         return printable(lines)
 
     __repr__ = __str__
+
+    def _met(self, rung: Rung) -> Bool[np.ndarray, " runs"]:
+        return is_ground(np.array(rung.energies), self.target, self.problem.resolution)
 
     def _startup(self, method: str) -> float:
         return max(rung.startup_seconds for rung in self.of(method))
@@ -283,5 +289,4 @@ def _shown(interval: Interval) -> str:
 
 
 def _finite(interval: Interval) -> dict[str, float | None]:
-    """JSON has no infinity."""
-    return {name: value if np.isfinite(value) else None for name, value in interval._asdict().items()}
+    return {name: json_number(value) for name, value in interval._asdict().items()}

@@ -115,7 +115,7 @@ def typical(values: ArrayLike, *, floor: float = 0.0, confidence: float = 0.95) 
     middle = float(np.exp(logs.mean()))
     if len(logs) == 1:
         return Interval(middle, 0.0, math.inf)
-    error = logs.std(ddof=1) / math.sqrt(len(logs)) * scipy.special.stdtrit(len(logs) - 1, (1 + confidence) / 2)
+    error = logs.std(ddof=1) / math.sqrt(len(logs)) * _student(len(logs) - 1, confidence)
     return Interval(middle, float(np.exp(logs.mean() - error)), float(np.exp(logs.mean() + error)))
 
 
@@ -307,13 +307,13 @@ def bootstrap(
     return Interval(float(statistic(array)), float(low), float(high))
 
 
-def power_law(
-    times: ArrayLike, residuals: ArrayLike, *, num_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> Interval:
-    """Exponent a of `typical residual = c * time^a`, negative where residuals decay, with its bootstrap interval.
+def power_law(times: ArrayLike, residuals: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """Exponent a of `typical residual = c * time^a`, negative where residuals decay, with Student's interval.
 
-    Least squares of the logarithm of the geometric mean over instances against the logarithm of the time. Whole
-    instances are resampled, for the residuals of one at different times belong together.
+    Least squares of the logarithm of the geometric mean over instances against the logarithm of the time. There are
+    two errors, and the wider counts: that of the mean over the K instances, each of which has a slope of its own (the
+    residuals of one at different times belong together), with K - 1 degrees of freedom, and that of the S points about
+    the line, with S - 2, which knows also where a decay bends. Both are wide where there are few of them.
 
     Args: `times` [S], positive, in any unit, at least three different ones; `residuals` [S, K] of K >= 2 instances,
         in any unit, positive.
@@ -326,6 +326,7 @@ def power_law(
     >>> round(power_law(steps, steps[:, None] ** -0.5 * np.array([1.0, 3.0])).value, 12)
     -0.5
     """
+    _check_share("confidence", confidence)
     t, values = _numbers("times", times), _numbers("residuals", residuals)
     if t.ndim != 1 or values.ndim != 2 or len(values) != len(t):
         raise InputError(
@@ -336,10 +337,22 @@ def power_law(
         raise InputError(f"Argument `times` must hold at least three positive times, but they are {t.tolist()}.")
     if values.min() <= 0:
         raise InputError(f"Argument `residuals` must be positive, but one is {values.min()}; leave it out or floor it.")
-    log_t = np.log(t) - np.log(t).mean()
+    if values.shape[1] < 2:
+        raise InputError(f"Argument `residuals` must hold at least two instances, but its shape is {values.shape}.")
+    log_t, logs = np.log(t) - np.log(t).mean(), np.log(values)
     # The slope is linear in the logarithms: that of their mean is the mean of the instances' slopes.
-    slopes = log_t @ np.log(values) / (log_t @ log_t)
-    return bootstrap(slopes, num_bootstrap=num_bootstrap, confidence=confidence, seed=seed)
+    slopes = log_t @ logs / (log_t @ log_t)
+    slope, line = float(slopes.mean()), logs.mean(axis=1)
+    off = line - line.mean() - slope * log_t
+    of_instances = float(slopes.std(ddof=1)) / math.sqrt(len(slopes)) * _student(len(slopes) - 1, confidence)
+    of_points = math.sqrt(float(off @ off) / (len(t) - 2) / float(log_t @ log_t)) * _student(len(t) - 2, confidence)
+    half = max(of_instances, of_points)
+    return Interval(slope, slope - half, slope + half)
+
+
+def _student(degrees: int, confidence: float) -> float:
+    """Standard errors in half of Student's interval."""
+    return float(scipy.special.stdtrit(degrees, (1 + confidence) / 2))
 
 
 def _numbers(name: str, values: ArrayLike) -> Float64[np.ndarray, "..."]:

@@ -1,18 +1,66 @@
-"""Natural gradient: the steepest descent of the objective in the space of distributions, beside optax's optimisers."""
+"""Optimisers beside optax's: Adam in place, and the natural gradient, steepest in the space of distributions."""
 
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float
 
-from lehr._types import matmul
+from lehr._types import ArrayLike, matmul
 from lehr.ansatz.scores import Scores
+from lehr.native import adam
 
 # Where p is certain of one state all scores vanish, and only rounding tells the samples apart: without this least
 # damping, parameters of order 1 would be moved by anything.
 _LEAST_DAMPING = 1e-5
+_DECAYS, _LEAST_ROOT = (0.9, 0.999), 1e-8
+_ADAM = optax.scale_by_adam(*_DECAYS, eps=_LEAST_ROOT)
+
+
+class Adam(eqx.Module):
+    """Adam with its usual constants; by a kernel that changes parameters and moments where they lie, else by optax.
+
+    Networks with weights for every site have so many parameters that an update costs as much as the samples.
+
+    Arguments: `most_norm`: a gradient of larger global norm is scaled down to it first; None for no limit.
+
+    Source: Kingma and Ba, arXiv:1412.6980.
+
+    >>> params, gradient = jnp.array([1.0, 1.0]), jnp.array([2.0, -4.0])
+    >>> adam = Adam()
+    >>> params, state = adam.step(params, gradient, optax.tree.norm(gradient), adam.init(params), 0.25)
+    >>> params.tolist()  # both numbers went a whole step
+    [0.75, 1.25]
+    """
+
+    most_norm: float | None = eqx.field(static=True, default=None)
+
+    def init(self, params: Any) -> optax.ScaleByAdamState:
+        """The moments before the first step."""
+        return cast(optax.ScaleByAdamState, _ADAM.init(params))
+
+    def step(
+        self,
+        params: Any,
+        gradient: Any,
+        norm: Float[Array, ""],
+        state: optax.ScaleByAdamState,
+        rate: Float[ArrayLike, ""] | float,
+    ) -> tuple[Any, optax.ScaleByAdamState]:
+        """The parameters one step down the gradient, whose global norm is `norm`, and the new moments."""
+        factor = jnp.ones(()) if self.most_norm is None else jnp.minimum(1, self.most_norm / norm)
+        if not adam.serves(params):
+            gradient = jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)
+            updates, moments = _ADAM.update(gradient, state, params)
+            updates = jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
+            return optax.apply_updates(params, updates), cast(optax.ScaleByAdamState, moments)
+        count = optax.safe_increment(state.count)
+        corrections = (1 / (1 - decay**count) for decay in _DECAYS)
+        rates = [rate, factor, *_DECAYS, *corrections, _LEAST_ROOT]
+        params, first, second = adam.step(rates, params, state.mu, state.nu, gradient)
+        return params, optax.ScaleByAdamState(count, first, second)
 
 
 class NaturalGradient(eqx.Module):

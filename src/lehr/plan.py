@@ -11,14 +11,14 @@ import jax
 import optax
 
 from lehr._types import InputError
-from lehr.anneal import ADAM, VariationalAnnealing
+from lehr.anneal import VariationalAnnealing
 from lehr.ansatz.base import Ansatz, check_fits
 from lehr.ansatz.choose import build_ansatz, kind_of
 from lehr.ansatz.symmetrised import symmetrised
 from lehr.baseline.settings import BASELINES, BaselineSettings
 from lehr.batch import Batch
 from lehr.engine import Engine
-from lehr.optimise import NaturalGradient
+from lehr.optimise import Adam, NaturalGradient
 from lehr.preset import default_settings
 from lehr.preset import preset as preset_settings
 from lehr.problem.base import Problem
@@ -167,12 +167,11 @@ def _cooled(schedule: Schedule, settings: Settings, problems: list[Problem]) -> 
     return replace(schedule, cooling=settings.schedule(problems).cooling)
 
 
-def _optimiser(settings: Settings, schedule: Schedule) -> optax.GradientTransformation | NaturalGradient:
+def _optimiser(settings: Settings, schedule: Schedule) -> Adam | NaturalGradient:
     if settings.optimiser == "natural":
         # Local energies in a field have rare large values that matter: they are the states a flip away.
         return NaturalGradient() if schedule.field is None else NaturalGradient(clip=math.inf)
-    clip = settings.max_gradient_norm
-    return ADAM if clip is None else optax.chain(optax.clip_by_global_norm(clip), ADAM)
+    return Adam(settings.max_gradient_norm)
 
 
 def precision(settings: AnySettings) -> AbstractContextManager:

@@ -118,7 +118,7 @@ def run_tasks(
         if not len(values):
             raise InputError(f"Argument `axes` must have values for each axis, but `{name}` has none.")
     folder = Path(folder)
-    _claim(folder, spec)
+    claim(folder, spec)
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     files = [_file(folder, point) for point in points]
     answers = {number: read_dataset(file) for number, file in enumerate(files) if file.exists()}
@@ -139,8 +139,19 @@ def run_tasks(
     return Outcome(_combined(axes, answers), failures)
 
 
-def _claim(folder: Path, spec: Mapping[str, Any]) -> None:
-    """Say in the folder whose tasks these are. Errors: `InputError` where they are another's."""
+def claim(folder: str | Path, spec: Mapping[str, Any]) -> None:
+    """Say in the folder whose tasks these are, as `run_tasks` does at first.
+
+    Errors: `InputError` where they are another's, or the folder cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     claim(folder, {"study": 1})
+    ...     claim(folder, {"study": 2})
+    Traceback (most recent call last):
+    lehr._types.InputError: Folder ... must be free for these tasks, but it holds others.
+    """
+    folder = Path(folder)
     path = folder / _SPEC
     try:
         if not path.exists():

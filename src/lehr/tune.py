@@ -1,5 +1,6 @@
 """Settings for a family of instances, found by trial: learning rate, range of the schedule, ansatz and replicas."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -309,9 +310,9 @@ class _Found:
 
     def fresh(self, name: str, changes: dict[str, Any], runs: _Runs) -> Float64[np.ndarray, "problems seeds"]:
         """The lowest energies of fresh runs, infinite where one diverged."""
-        told = told_changes(changes)
-        if self._content["fresh"].get(name, {}).get("changes") != told:
-            self._content["fresh"][name] = {"changes": told, "energies": []}
+        exactly = json.loads(json.dumps(changes))  # which knows no tuples
+        if self._content["fresh"].get(name, {}).get("changes") != exactly:
+            self._content["fresh"][name] = {"changes": exactly, "energies": []}
         energies = self._content["fresh"][name]["energies"]
         while len(energies) < _FRESH:
             try:

@@ -1,12 +1,13 @@
 """The recurrent base: sampling, log-probability, gradient and flips, written once for every cell and every geometry.
 
 A recurrent ansatz is a cell and two tables, which say what the cell computes from at each site (`lehr.ansatz.scan`).
-The passes over the sites are made by kernels where there are some for the cell (`lehr.native.recurrent`), and otherwise
-by the reference path, which takes any cell; nothing outside this room knows which. The gradient is a `jax.custom_vjp`
-from what the very pass has left that drew the samples.
+The passes over the sites are made by kernels where there are some for the cell (`lehr.native.recurrent` on CPUs,
+`lehr.native.pallas` on GPUs), and otherwise by the reference path, which takes any cell; nothing outside this room
+knows which. The gradient is a `jax.custom_vjp` from what the very pass has left that drew the samples.
 """
 
 import functools
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -23,6 +24,7 @@ from lehr.ansatz.cells import Cell
 from lehr.ansatz.hearing import Hearing
 from lehr.ansatz.scan import Network
 from lehr.ansatz.scores import Jacobian, Scores
+from lehr.native import pallas
 from lehr.native import recurrent as kernels
 from lehr.problem.base import Problem
 
@@ -77,17 +79,22 @@ class Recurrent(Ansatz):
 
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
         """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
-        return flip_log_ratio(self, spins, with_kernels=self._with_kernels)
+        return flip_log_ratio(self, spins, with_kernels=self._path is kernels)
 
     def scores(self, spins: Float[Array, "num_samples n"]) -> Scores:
         """d ln p(s) / d theta of every sample."""
-        return _scores(self._network, _pass(self._network, self._by_position(spins), False, self._with_kernels))
+        passed = self._path.forward(self._network, self._by_position(spins), draw=False)
+        return _scores(self._path, self._network, passed)
 
     def sample_scored(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb, Scores]:
         """`sample`, and the `scores` of what it drew from the states of the same pass; not differentiated."""
-        passed = _pass(self._network, self._noise(key, num_samples), True, self._with_kernels)
+        passed = self._path.forward(self._network, self._noise(key, num_samples), draw=True)
         positions = self.order.positions
-        return passed.spins[1:].T[:, positions], passed.log_prob.T[:, positions], _scores(self._network, passed)
+        return (
+            passed.spins[1:].T[:, positions],
+            passed.log_prob.T[:, positions],
+            _scores(self._path, self._network, passed),
+        )
 
     def _noise(self, key: Key, num_samples: int) -> Float[Array, "n num_samples"]:
         """Uniform random numbers, one for each spin."""
@@ -112,11 +119,13 @@ class Recurrent(Ansatz):
         return Network(self.cell, self.shared, self.params, *self._tables)
 
     @property
-    def _with_kernels(self) -> bool:
-        return kernels.serve(self.cell, _dtype(self.params))
+    def _path(self) -> ModuleType:
+        """The room whose functions `forward`, `gradient` and `outer_products` make the passes."""
+        dtype = _dtype(self.params)
+        return next((path for path in (kernels, pallas) if path.serve(self.cell, dtype)), scan)
 
     def _conditionals(self, feed: Float[Array, "n m"], *, draw: bool) -> tuple[Array, Array]:
-        static = self.cell, self.shared, draw, self._with_kernels
+        static = self._path, self.cell, self.shared, draw
         return _conditionals(*static, self.params, self._tables, feed)
 
     def _by_position(self, spins: Float[ArrayLike, "num_samples n"]) -> Float[Array, "n num_samples"]:
@@ -141,31 +150,23 @@ def _dtype(params: Any) -> Any:
     return jnp.result_type(*jax.tree.leaves(params))
 
 
-def _pass(network: Network, feed: Float[Array, "n m"], draw: bool, with_kernels: bool) -> scan.Pass | kernels.Forward:
-    return (kernels if with_kernels else scan).forward(network, feed, draw=draw)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _differentiable(
-    cell: Cell, shared: bool, draw: bool, with_kernels: bool, params: Any, tables: Tables, feed: Float[Array, "n m"]
+    path: ModuleType, cell: Cell, shared: bool, draw: bool, params: Any, tables: Tables, feed: Float[Array, "n m"]
 ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
     """Spins and conditional log-probabilities by position; differentiable in `params`."""
-    passed = _pass(Network(cell, shared, params, *tables), feed, draw, with_kernels)
+    passed = path.forward(Network(cell, shared, params, *tables), feed, draw=draw)
     return passed.spins[1:], passed.log_prob
 
 
-def _onwards(cell, shared, draw, with_kernels, params, tables, feed):
-    passed = _pass(Network(cell, shared, params, *tables), feed, draw, with_kernels)
+def _onwards(path, cell, shared, draw, params, tables, feed):
+    passed = path.forward(Network(cell, shared, params, *tables), feed, draw=draw)
     return (passed.spins[1:], passed.log_prob), (params, tables, passed)
 
 
-def _back(cell, shared, draw, with_kernels, residual, cotangent):
+def _back(path, cell, shared, draw, residual, cotangent):
     params, tables, passed = residual
-    network, weights = Network(cell, shared, params, *tables), cotangent[1]
-    if isinstance(passed, kernels.Forward):
-        return kernels.gradient(network, passed, weights), None, None
-    outer = scan.outer_products(network, passed.states, passed.spins, weights)
-    return outer.pull(jnp.ones_like(weights[0])), None, None
+    return path.gradient(Network(cell, shared, params, *tables), passed, cotangent[1]), None, None
 
 
 _differentiable.defvjp(_onwards, _back)
@@ -173,11 +174,13 @@ _differentiable.defvjp(_onwards, _back)
 _conditionals = jax.jit(_differentiable, static_argnums=(0, 1, 2, 3))
 
 
-def _scores(network: Network, passed: scan.Pass | kernels.Forward) -> Scores:
+def _scores(path: ModuleType, network: Network, passed: Any) -> Scores:
     """The scores of the samples of a pass."""
-    if network.shared and isinstance(passed, kernels.Forward):
+    if path is kernels and network.shared:
         return Jacobian(kernels.scores(network, passed))
-    return scan.outer_products(network, passed.states, passed.spins, jnp.ones_like(passed.log_prob))
+    if path is kernels:
+        path, passed = scan, scan.Pass(passed.states, passed.spins, passed.log_prob)
+    return path.outer_products(network, passed, jnp.ones_like(passed.log_prob))
 
 
 @functools.partial(jax.jit, static_argnames=("with_kernels", "budget", "blocks"))

@@ -70,35 +70,68 @@ def forward(network: Network, feed: Float[Array, "n m"], *, draw: bool) -> Pass:
     return Pass(states, spins, log_prob)
 
 
-def outer_products(
-    network: Network,
-    states: Float[Array, "slots m d"],
-    spins: Float[Array, "n_plus_1 m"],
-    weights: Float[Array, "n m"],
-) -> OuterProducts:
-    """The scores of the conditionals, each weighted, from the states and spins of a forward pass."""
-    num_sites, num_samples = weights.shape
-    cell, shared = network.cell, network.shared
-    affines, structure = jax.tree.flatten(network.params, is_leaf=is_affine)
-    probes = tuple(jnp.zeros((num_samples, affine.kernel.shape[-1]), spins.dtype) for affine in affines)
+def gradient(network: Network, passed: Pass, weights: Float[Array, "n m"]) -> Any:
+    """The gradient of the sum of `weights` times the conditional log-probabilities, a pytree like the parameters."""
+    return outer_products(network, passed, weights).pull(jnp.ones_like(weights[0]))
+
+
+def outer_products(network: Network, passed: Pass, weights: Float[Array, "n m"]) -> OuterProducts:
+    """The scores of the conditionals, each weighted."""
+    cell = network.cell
 
     def retreat(state_bars, site):
         t, own, reads, sees, heard, weight = site
-
-        def replay(probes, read):
-            taps = [Tap(*pair) for pair in zip(affines if shared else own, probes, strict=True)]
-            written, logit = _at_site(network, structure.unflatten(taps), read, spins, sees, heard)
-            return (written, jax.nn.log_sigmoid(spins[1 + t] * logit)), tuple(tap.inputs[0] for tap in taps)
-
-        _, pull, inputs = jax.vjp(replay, probes, _read(states, reads), has_aux=True)
         written_bar = lax.dynamic_slice_in_dim(state_bars, 1 + t * cell.depth, cell.depth, axis=0)
-        deltas, read_bar = pull((written_bar, weight))
-        return _add(state_bars, reads, read_bar), (inputs, deltas)
+        read_bar, tapped = _replay(network, passed, t, own, reads, sees, heard, (written_bar, weight))
+        return _add(state_bars, reads, read_bar), tapped
 
-    own = None if shared else affines
-    sites = (jnp.arange(num_sites), own, network.state_slots, network.spin_slots, _heard(network), weights)
-    _, (inputs, deltas) = lax.scan(retreat, jnp.zeros_like(states), sites, reverse=True)
-    return OuterProducts(inputs, deltas, structure, tuple(a.bias is not None for a in affines), shared)
+    _, tapped = lax.scan(retreat, jnp.zeros_like(passed.states), _sites(network, weights), reverse=True)
+    return _outer_products(network, *tapped)
+
+
+def outer_products_of(
+    network: Network, passed: Pass, weights: Float[Array, "n m"], state_bars: Float[Array, "slots m d"]
+) -> OuterProducts:
+    """The same from the derivatives in the states by all later sites, for all sites at once."""
+    num_sites, num_samples = weights.shape
+    written_bars = state_bars[1:].reshape(num_sites, network.cell.depth, num_samples, -1)
+
+    def retreat(site, written_bar):
+        t, own, reads, sees, heard, weight = site
+        return _replay(network, passed, t, own, reads, sees, heard, (written_bar, weight))[1]
+
+    own = None if network.shared else 0
+    return _outer_products(
+        network, *jax.vmap(retreat, in_axes=((0, own, 0, 0, 0, 0), 0))(_sites(network, weights), written_bars)
+    )
+
+
+def _sites(network: Network, weights: Float[Array, "n m"]) -> tuple[Any, ...]:
+    """What belongs to each site."""
+    own = None if network.shared else network.params
+    return jnp.arange(len(weights)), own, network.state_slots, network.spin_slots, _heard(network), weights
+
+
+def _replay(network, passed, t, own, reads, sees, heard, bars) -> tuple[Array, tuple[Any, Any]]:
+    """One site once more, and back from the derivatives in the states that it wrote and in its ln p to those in the
+    states that it read; and what each affine map took in and what came back at its output."""
+    affines, structure = jax.tree.flatten(network.params if network.shared else own, is_leaf=is_affine)
+    spins = passed.spins
+    probes = tuple(jnp.zeros((spins.shape[1], affine.kernel.shape[-1]), spins.dtype) for affine in affines)
+
+    def replay(probes, read):
+        taps = [Tap(*pair) for pair in zip(affines, probes, strict=True)]
+        written, logit = _at_site(network, structure.unflatten(taps), read, spins, sees, heard)
+        return (written, jax.nn.log_sigmoid(spins[1 + t] * logit)), tuple(tap.inputs[0] for tap in taps)
+
+    _, pull, inputs = jax.vjp(replay, probes, _read(passed.states, reads), has_aux=True)
+    deltas, read_bar = pull(bars)
+    return read_bar, (inputs, deltas)
+
+
+def _outer_products(network: Network, inputs: Any, deltas: Any) -> OuterProducts:
+    affines, structure = jax.tree.flatten(network.params, is_leaf=is_affine)
+    return OuterProducts(inputs, deltas, structure, tuple(a.bias is not None for a in affines), network.shared)
 
 
 def flip_log_ratio(
@@ -167,6 +200,24 @@ def _onehot(spins: Float[Array, "q m"]) -> Float[Array, "q m 2"]:
     return jnp.stack([spins > 0, spins < 0], axis=-1).astype(spins.dtype)
 
 
+def site_inputs(network: Network, spins: Float[Array, "slots m"]) -> Float[Array, "n m k"]:
+    """What the sites take in besides states: the spins that they see, one-hot, and the features that they hear."""
+    return jax.vmap(lambda sees, site: _listen(network, spins, sees, site)[0])(
+        jnp.asarray(network.spin_slots), _heard(network)
+    )
+
+
+def _listen(
+    network: Network, spins: Float[Array, "slots m"], sees: Int[Array, " q"], site: tuple[Sites, ...] | None
+) -> tuple[Float[Array, "m k"], Float[Array, "kinds m"] | None]:
+    """What one site takes in besides states, and the fields that it hears."""
+    onehots = jnp.concatenate(list(_onehot(spins[sees])), axis=1)
+    if network.hearing is None or site is None:
+        return onehots, None
+    features, fields = network.hearing.listen(site, spins)
+    return jnp.concatenate([onehots, features.T], axis=1), fields
+
+
 def _at_site(
     network: Network,
     own: Any,
@@ -176,13 +227,9 @@ def _at_site(
     site: tuple[Sites, ...] | None,
 ) -> tuple[Float[Array, "l m d"], Float[Array, " m"]]:
     """The states that a site writes, and the logit of its spin."""
-    cell, hearing = network.cell, network.hearing
-    onehots = jnp.concatenate(list(_onehot(spins[sees])), axis=1)
-    if hearing is None or site is None:
-        return cell(own, read, onehots)
-    features, fields = hearing.listen(site, spins)
-    written, logit = cell(own, read, jnp.concatenate([onehots, features.T], axis=1))
-    return written, logit + own["coupling"](fields.T)[:, 0]
+    inputs, fields = _listen(network, spins, sees, site)
+    written, logit = network.cell(own, read, inputs)
+    return written, logit if fields is None else logit + own["coupling"](fields.T)[:, 0]
 
 
 # One dynamic slice for each slot instead of a gather or a scatter-add: XLA keeps them in place and runs them faster.

@@ -1,5 +1,6 @@
 """Commands that look closer: pages about a folder, figures of the papers, and the loss around a network."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,7 @@ def landscape(
     field: Annotated[float | None, typer.Option(help="By default that of the next step.", metavar="G")] = None,
     replica: Annotated[int, typer.Option(help="Which of the run's networks.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to write to, DIR/figures.", metavar="DIR")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the loss around the network of the run in DIR, on a plane of two random directions."""
     from lehr.landscape.snapshot import from_folder
@@ -68,6 +70,6 @@ def landscape(
             snapshot, out or folder / "figures", **options, common=common, exact=exact,
             report=lambda step: counter.update(step.number, step.total),
         )  # fmt: skip
-    print(made.text)
+    print(json.dumps(made.summary) if as_json else made.text)
     for file in made.files:
         print(f"written: {file}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from lehr._files import printable
+from lehr._files import json_number, printable
 from lehr._netcdf import write_dataset
 from lehr._version import __version__
 from lehr.landscape.relief import shape
@@ -18,13 +18,17 @@ from lehr.landscape.snapshot import Snapshot
 from lehr.tasks import Step, TaskError, run_tasks
 
 _NAME = "landscape"
+# What the data hold besides the shape of the plane.
+_OF_THE_RUN = ("step", "temperature", "field")
 
 
 class Surveyed(NamedTuple):
-    """What `survey` has made: the plane with its shape, the same in words, and the files."""
+    """What `survey` has made: the plane with its shape, the numbers of these in words and as the JSON-able dict that
+    `lehr landscape --json` prints (null where a number is not known), and the files."""
 
     data: xr.Dataset
     text: str
+    summary: dict[str, Any]
     files: list[Path]
 
 
@@ -87,7 +91,26 @@ def survey(
         title = f"{snapshot.problem.name}, step {snapshot.step}, {_controls(snapshot)}"
         files += save_both(plot_plane(data, snapshot.problem.num_spins, title), out / _NAME)
     shutil.rmtree(tasks)
-    return Surveyed(data, text, files)
+    summary = {
+        "problem": {"name": snapshot.problem.name, "num_spins": snapshot.problem.num_spins},
+        "loss": _loss(snapshot), "step": snapshot.step,
+        **{name: snapshot.values.get(name) for name in ("temperature", "field")},
+        "grid": grid, "extent": extent, "directions": kind, "seed": seed,
+        "num_samples": None if scan.exact else scan.num_samples, "common": common, "exact": exact, **_numbers(data),
+        "version": __version__,
+    }  # fmt: skip
+    return Surveyed(data, text, summary, files)
+
+
+def _loss(snapshot: Snapshot) -> str:
+    return "energy" if snapshot.controls.temperature is None else "free energy"
+
+
+def _numbers(data: xr.Dataset) -> dict[str, float | None]:
+    """Of the plane and its shape."""
+    ends = {"lowest": data["loss"].min(), "highest": data["loss"].max()}
+    of = {str(name): value for name, value in data.items() if not value.dims and name not in _OF_THE_RUN}
+    return {name: json_number(value) for name, value in {**ends, **of}.items()}
 
 
 def _controls(snapshot: Snapshot) -> str:
@@ -97,7 +120,7 @@ def _controls(snapshot: Snapshot) -> str:
 
 def _text(snapshot: Snapshot, scan: Scan, data: xr.Dataset, kind: str, extent: float) -> str:
     of = {str(name): float(value) for name, value in data.items() if not value.dims}
-    grid, name = data.sizes["alpha"], "energy" if snapshot.controls.temperature is None else "free energy"
+    grid, name = data.sizes["alpha"], _loss(snapshot)
     drawn = "all states summed" if scan.exact else f"{scan.num_samples} samples at each point"
     lines = [
         f"{snapshot.problem.name}: the {name} after {snapshot.step} steps, {_controls(snapshot)}",

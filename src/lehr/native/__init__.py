@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).parent
 _LIBRARY = _FOLDER / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
 _SOURCES = sorted(path for path in _FOLDER.iterdir() if path.suffix in (".cpp", ".h", ".inc"))
 _LEVELS = ("portable", "AVX2", "AVX-512")
-_KERNELS = ("linear_draw", "linear_gradient", "recurrent_forward", "recurrent_backward", "recurrent_flips")
+_KERNELS = ("adam", "linear_draw", "linear_gradient", "recurrent_forward", "recurrent_backward", "recurrent_flips")
 _TARGETS = [f"lehr_{kernel}_f{bits}" for kernel in _KERNELS for bits in (32, 64)]
 
 
@@ -43,7 +43,7 @@ def status() -> Status:
     if os.environ.get("LEHR_NATIVE") == "0":
         return Status(False, "switched off by LEHR_NATIVE=0")
     if jax.default_backend() != "cpu":
-        return Status(False, "the kernels are for CPUs")
+        return Status(False, "the kernels in C++ are for CPUs")
     library, reason = _library()
     return Status(library is not None, reason if library is None else _LEVELS[library.lehr_level()])
 

@@ -35,7 +35,7 @@ def checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-def checked_shape(shape: int | Sequence[int], most_sides: int = 2) -> tuple[int, ...]:
+def checked_shape(shape: int | Sequence[int], most_sides: int = 2, least_sites: int = 1) -> tuple[int, ...]:
     """Sides of a grid, two or up to `most_sides`; a single number is the side of a square."""
     sides = (shape, shape) if isinstance(shape, int | np.integer) else tuple(shape)
     numbers = all(isinstance(side, int | np.integer) and side >= 1 for side in sides)
@@ -44,5 +44,10 @@ def checked_shape(shape: int | Sequence[int], most_sides: int = 2) -> tuple[int,
         raise InputError(
             f"Argument `shape` must be a side L or {allowed}, whole numbers of at least 1, but it is {shape!r}."
         )
-    checked_count("math.prod(shape)", math.prod(map(int, sides)), 1)
+    sites = math.prod(map(int, sides))
+    if not least_sites <= sites <= MOST_SPINS:
+        raise InputError(
+            f"Argument `shape` must have from {least_sites} to {MOST_SPINS} sites, so that they fit in memory, "
+            f"but it is {shape!r}, with {sites}."
+        )
     return tuple(map(int, sides))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from lehr.problem._arguments import checked_choice, checked_count, checked_seed, checked_shape
+from lehr.problem._arguments import checked_choice, checked_seed, checked_shape
 from lehr.problem.base import Lattice, Problem
 
 _COUPLINGS = {
@@ -55,13 +55,12 @@ def edwards_anderson(
     >>> edwards_anderson((3, 4, 5), "gaussian", seed=3).num_terms
     133
     """
-    sides, seed = checked_shape(shape, most_sides=3), checked_seed(seed)
+    sides, seed = checked_shape(shape, most_sides=3, least_sites=2), checked_seed(seed)
     checked_choice("boundary", boundary, ("open", "periodic"))
-    num_spins = checked_count("math.prod(shape)", math.prod(sides), 2)
     coupling = _COUPLINGS[checked_choice("couplings", couplings, _COUPLINGS)](seed, (*sides, len(sides)))
     pairs, strength = _bonds(coupling, boundary == "periodic")
     return Problem(
-        num_spins,
+        math.prod(sides),
         [(pairs, -strength)],
         lattice=Lattice(sides, boundary),
         name=f"EA {'x'.join(map(str, sides))} {couplings} {boundary} seed {seed}",

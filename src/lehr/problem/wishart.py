@@ -72,7 +72,11 @@ def _draw(
             f"Argument `alpha` must be finite and give alpha * num_spins >= 1 columns after rounding, "
             f"but it is {alpha} for {num_spins} spins."
         )
-    checked_count("alpha * num_spins**2", columns * num_spins, 1, MOST_DENSE_SPINS**2)
+    if columns * num_spins > MOST_DENSE_SPINS**2:
+        raise InputError(
+            f"Argument `alpha` must be at most {MOST_DENSE_SPINS**2 // num_spins / num_spins:g} for {num_spins} spins, "
+            f"so that the Wishart matrix fits in memory, but it is {alpha}."
+        )
     generator = np.random.default_rng(seed)
     signs = 2.0 * generator.integers(0, 2, (num_spins, columns)) - 1
     gauge = (2 * generator.integers(0, 2, num_spins) - 1).astype(np.int8)

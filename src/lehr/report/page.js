@@ -41,8 +41,11 @@ const colour = (share) => {
 for (const figure of document.querySelectorAll("figure.surface")) {
   const { z, extent } = JSON.parse(figure.querySelector("script").textContent);
   const canvas = figure.querySelector("canvas"), pen = canvas.getContext("2d"), output = figure.querySelector("output");
-  const known = z.flat().filter((value) => value !== null);
-  const low = Math.min(...known), span = Math.max(...known) - low || 1, count = z.length;
+  // One by one: a large grid has more values than a call may have arguments.
+  const [low, high] = z.flat().reduce(([least, most], value) => (
+    value === null ? [least, most] : [Math.min(least, value), Math.max(most, value)]
+  ), [Infinity, -Infinity]);
+  const span = high - low || 1, count = z.length;
   let turn = -0.9, tilt = 0.55, held = null;
   const draw = () => {
     const width = canvas.clientWidth || 400, height = width * 0.75, scale = window.devicePixelRatio || 1;

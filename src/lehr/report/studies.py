@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lehr._files import read_json
+from lehr._files import one_line, read_json
 from lehr._netcdf import read_dataset
 from lehr._types import InputError
 from lehr.report.charts import Series, chart
@@ -22,8 +22,8 @@ def comparison_page(file: Path) -> str:
         if not isinstance(summary, Mapping):
             raise TypeError("it has no summary: the comparison did not end")
         return _comparison(summary)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"File `{file}` must be a whole comparison, but: {error}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"File `{file}` must be a whole comparison, but: {one_line(error)}.") from None
 
 
 def _comparison(summary: Mapping[str, Any]) -> str:
@@ -63,7 +63,7 @@ def _of_rungs(method: str, rungs: list[Mapping[str, Any]], name: str) -> Series:
 
 
 _INTERVAL = ("value", "low", "high")
-_LOST = {"num_diverged": "diverged", "num_missing": "missing"}
+_REMARKS = {"num_floored": "at the floor", "num_diverged": "diverged", "num_missing": "missing"}
 
 
 def _shown(value: float, low: float, high: float) -> str:
@@ -94,15 +94,16 @@ def sweep_page(file: Path) -> str:
         instances = Section("Instances", "", [_instances(data)])
         return page("Sweep", str(data.attrs["title"]),
                     [*sections, instances, Section("How it was made", "", [numbers(made), spec])])  # fmt: skip
-    except (KeyError, ValueError) as error:
-        raise InputError(f"File `{file}` must be one that `lehr sweep` wrote, but: {error}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"File `{file}` must be one that `lehr sweep` wrote, but: {one_line(error)}.") from None
 
 
 def _ensemble(data: xr.Dataset, name: str) -> Section:
     of = data.sel(ensemble=name)
     inside = data["ensemble_of"].values == name
     curves = dict.fromkeys(data["curve"].values.tolist())
-    axes = {"log_x": True, "log_y": True, "note": "typical values with intervals of 95 %; infinity is not drawn"}
+    note = "typical values with intervals of 95 %, whose ends of zero and infinity are not drawn"
+    axes = {"log_x": True, "log_y": True, "note": note}
     residual, time = (ESTIMATES[0], "typical residual per spin"), (ESTIMATES[3], "seconds (99 %)")
     charts = [
         chart(title, [_of_curve(of, curve, x, key) for curve in curves], x_label=x_label, y_label=label, **axes)
@@ -118,9 +119,9 @@ def _ensemble(data: xr.Dataset, name: str) -> Section:
     for column in range(of.sizes["setting"]):
         one = of.isel(setting=column)
         cells = [_shown(*(float(one[key + end]) for end in ENDS)) for key in ESTIMATES]
-        lost = [f"{int(one[name].sum())} {word}" for name, word in _LOST.items() if one[name].sum() > 0]
+        remarks = [f"{int(one[name])} {word}" for name, word in _REMARKS.items() if one[name] > 0]
         rows.append([str(one["curve"].values), f"{float(one['steps']):g}", f"{float(one['seconds_per_run']):.3g}",
-                     *cells, ", ".join([f"{float(one['num_runs']):g}", *lost])])  # fmt: skip
+                     *cells, ", ".join([f"{float(one['num_runs']):g}", *remarks])])  # fmt: skip
     certified, number = int(data["certified"].values[inside].sum()), int(inside.sum())
     words = f"{number} instances, {certified} with an exact ground energy; intervals of 95 % over the instances"
     return Section(name, words, [*charts, table([head, *rows])])

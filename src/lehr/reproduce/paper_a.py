@@ -141,6 +141,23 @@ def told_settings(spec: Spec) -> str:
     return "\n".join(f"* *{name}*: {_told(given)}." for name, given in spec["variants"].items())
 
 
+def told_warmups(spec: Spec) -> str:
+    """That seconds include the sweeps of chains before the ramp, how many these are; nothing without chains.
+
+    >>> told_warmups({"variants": {"SA": paper("a-sk-sa", [2]), "VCA": paper("a-sk-vca", [2])}})
+    ', with the warm-up (2000 sweeps of *SA* at every number of annealing steps)'
+    """
+    each = []
+    for name, given in spec["variants"].items():
+        if "preset" in given and is_chain(spec, name):
+            used = preset(given["preset"]).changed(**given["changes"])
+            assert isinstance(used, BaselineSettings)
+            kinds = (used.num_warmup_steps, ""), (used.num_preanneal_steps, " of pre-anneal in one slice")
+            sweeps = [f"{number} sweeps{what}" for number, what in kinds if number]
+            each += [f"{' and '.join(sweeps)} of *{name}*"] if sweeps else []
+    return f", with the warm-up ({', '.join(each)} at every number of annealing steps)" if each else ""
+
+
 def told_instances(spec: Spec) -> str:
     """How many instances and samples, and that the paper has more."""
     number, samples = spec["num_instances"], spec["num_final_samples"]

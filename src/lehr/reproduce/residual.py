@@ -19,9 +19,9 @@ from lehr.result import Result
 from lehr.solve import DivergenceError, solve
 from lehr.tasks import Value
 
-# Single samples that lie less than this above the ground energy, per spin, count as being in it (paper A, from memory).
 # What is known of a fitted power law.
-FITTED = ("exponent_mean", "exponent_low", "exponent_high", "prefactor", "off_line")
+FITTED = ("exponent_mean", "exponent_low", "exponent_high", "prefactor", "off_line", "num_fitted")
+# Single samples that lie less than this above the ground energy, per spin, count as being in it (paper A, from memory).
 FLOOR = 1e-10
 # Edges of the histogram of single samples, per spin in the units of H; a bin of its own holds those in the ground.
 EDGES = 10.0 ** np.arange(-10, 1.01, 0.25)
@@ -116,8 +116,8 @@ def _num_steps(result: Result) -> float:
 def summarise_residual(data: xr.Dataset) -> xr.Dataset:
     """The data with, for each rung, the typical residual over the instances (`typical_mean`, `_low`, `_high`: its
     interval of 95 %), the typical seconds, how many instances were measured and in how many of them a ground
-    state was met; and for each variant the exponent of the power law with its interval, and by which factor the typical
-    residuals lie off it at most.
+    state was met; and for each variant the exponent of the power law with its interval, by which factor the typical
+    residuals lie off it at most, and of how many rungs it is.
 
     Rungs enter the fit from `spec["fit_from"]` annealing steps on, while no instance is at the floor of its samples.
     """
@@ -154,17 +154,17 @@ def typical_of(values: Float64[np.ndarray, " k"]) -> tuple[float, float, float]:
 
 
 def _fit(of: xr.Dataset) -> tuple[float, ...]:
-    """Exponent with its ends, the prefactor, and the largest factor off the line; NaN where too little is known."""
+    """What `FITTED` names; NaN where too little is known."""
     used = (of["fitted"].max("instance") > 0) & ~of["at_floor"]
     chosen = of[["annealing", "residual"]].isel(rung=np.flatnonzero(used)).transpose("rung", "instance")
     whole = np.isfinite(chosen["residual"].values).all(axis=0)
     times, values = chosen["annealing"].max("instance").values, chosen["residual"].values[:, whole]
     if len(np.unique(times)) < 3 or whole.sum() < 2:
-        return (math.nan,) * 5
+        return (math.nan,) * len(FITTED)
     fit = power_law(times, values)
     logs, middle = np.log(times), np.log(values).mean(axis=1)
     offset = middle - fit.value * logs
-    return *fit, float(np.exp(offset.mean())), float(np.exp(np.abs(offset - offset.mean()).max()))
+    return *fit, float(np.exp(offset.mean())), float(np.exp(np.abs(offset - offset.mean()).max())), float(len(times))
 
 
 class Ratio(NamedTuple):
@@ -174,18 +174,48 @@ class Ratio(NamedTuple):
     factor: Interval
 
 
-def ratio(data: xr.Dataset, system: str, upper: str, lower: str) -> Ratio | None:
-    """The typical ratio, over instances that both have measured, at the largest number of annealing steps that both
-    have; None where there is none, its interval NaN for a single instance."""
+class Fall(NamedTuple):
+    """How many times as much the typical residual of one variant falls as that of another, between so many annealing
+    steps."""
+
+    first: int
+    last: int
+    factor: Interval
+
+
+def ratio(data: xr.Dataset, system: str, upper: str, lower: str, *, fewest: bool = False) -> Ratio | None:
+    """The typical ratio, over instances that both have measured, at the largest number of annealing steps (or the
+    `fewest`) at which as many instances as anywhere have both; None where none has, its interval NaN for a single one.
+    """
+    known = _ratios(data, system, upper, lower)
+    if not known:
+        return None
+    number = min(known) if fewest else max(known)
+    return Ratio(int(number), Interval(*typical_of(known[number])))
+
+
+def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
+    """How much more `steep` falls than `other`, from the fewest steps to the largest number as in `ratio`: their mean
+    slopes, whether or not they are those of power laws. None where there is one number alone."""
+    known = _ratios(data, system, steep, other)
+    if len(known) < 2:
+        return None
+    first, last = min(known), max(known)
+    return Fall(int(first), int(last), Interval(*typical_of(known[first] / known[last])))
+
+
+def _ratios(data: xr.Dataset, system: str, upper: str, lower: str) -> dict[float, Float64[np.ndarray, " k"]]:
+    """By the number of annealing steps, where as many instances as anywhere have both, the ratio in each of them."""
     one, other = (data.sel(system=system, variant=name) for name in (upper, lower))
-    common = sorted(set(measured_steps(one)) & set(measured_steps(other)), reverse=True)
-    for number in common:
+    found = {}
+    for number in set(measured_steps(one)) & set(measured_steps(other)):
         # The higher floor for both: a method with few samples must not lose by the size of one of them.
         floor = np.fmax(_at(one, "floor", number), _at(other, "floor", number))
-        values = np.maximum(_at(one, "residual", number), floor) / np.maximum(_at(other, "residual", number), floor)
-        if np.isfinite(values).any():
-            return Ratio(int(number), Interval(*typical_of(values)))
-    return None
+        above, beneath = (np.maximum(_at(of, "residual", number), floor) for of in (one, other))
+        found[number] = above / beneath
+    counts = {number: int(np.isfinite(values).sum()) for number, values in found.items()}
+    most = max(counts.values(), default=0)
+    return {number: values for number, values in found.items() if counts[number] == most > 0}
 
 
 def measured_steps(of: xr.Dataset) -> list[float]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 HOLDS, FAILS, UNSEEN, UNMEASURED = "holds", "does not hold", "was not seen", "not measured"
+MORE = "more than claimed"
 
 
 class Statement(NamedTuple):

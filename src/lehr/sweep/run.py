@@ -20,7 +20,7 @@ from lehr.sweep.grid import Grid
 from lehr.sweep.spec import Spec, read_spec, written
 from lehr.sweep.statistics import summarise
 from lehr.sweep.table import table
-from lehr.tasks import Engine, Point, Step, in_turn, machine, run_tasks
+from lehr.tasks import Engine, Point, Step, claim, in_turn, machine, run_tasks
 
 _NAME = "sweep"
 _RANGES = {"temperature": "temperature", "field": "transverse_field"}
@@ -61,12 +61,12 @@ def sweep(
     ({'instance': 2, 'setting': 2, 'seed': 1, 'replica': 4}, [True, True])
     """
     spec = spec if isinstance(spec, Spec) else read_spec(spec)
-    grid, out = Grid(spec), Path(out)
+    grid, out, study = Grid(spec), Path(out), {"sweep": 1, "version": __version__}
+    claim(out / "tasks", study)  # before anything is written there
     known = _exact_energies(spec, out / "exact", report)
     found, failures = run_tasks(
-        grid.axes, grid.measure, out / "tasks", {"sweep": 1, "version": __version__}, report=_named(grid, report),
-        engine=engine,
-    )  # fmt: skip
+        grid.axes, grid.measure, out / "tasks", study, report=_named(grid, report), engine=engine
+    )
     data = summarise(_of_instances(grid, found, known))
     data.attrs = {
         "title": f"settings: {len(spec.settings)}, seeds: {len(spec.seeds)}, instances: {data.sizes['instance']}",
@@ -163,12 +163,19 @@ def _of_instances(grid: Grid, found: xr.Dataset, known: list[_Known]) -> xr.Data
     data = data.assign(
         num_spins=("instance", [problem.num_spins for problem in problems]),
         resolution=("instance", [problem.resolution for problem in problems]),
+        mean_field=("instance", [_mean_field(problem) for problem in problems]),
         **{name: ("instance", [getattr(one, name) for one in known]) for name in _Known._fields},
         **_of_settings(grid, rows.values),
     )
     varied = dict.fromkeys(name for setting in spec.settings for name in setting.varied if name != "num_steps")
     data = data.assign_coords({name: ("setting", _column(spec, name)) for name in varied})
     return data.transpose("instance", "setting", "seed", "replica", ...)
+
+
+def _mean_field(problem: Problem) -> float:
+    """The field on a spin, root mean square over the spins and over random states, in the units of H."""
+    squares = (terms.order * float(np.square(terms.coefficients).sum()) for terms in problem.terms)
+    return math.sqrt(sum(squares) / problem.num_spins)
 
 
 def _of_settings(grid: Grid, batch_of: np.ndarray) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from lehr._files import printable
+from lehr._files import json_number, printable
 from lehr.sweep.statistics import ENDS, ESTIMATES
 from lehr.tasks import Point
 
@@ -75,7 +75,7 @@ def _head(inside: xr.Dataset, name: str) -> str:
 
 
 def _remarks(of: xr.Dataset) -> str:
-    told = {"diverged": of["num_diverged"], "missing": of["num_missing"]}
+    told = {"at the floor": of["num_floored"], "diverged": of["num_diverged"], "missing": of["num_missing"]}
     parts = [f"{int(number)} {what}" for what, number in told.items() if number > 0]
     return f"  ({', '.join(parts)})" if parts else ""
 
@@ -95,21 +95,15 @@ def _number(value: Any) -> str:
 
 def _setting(data: xr.Dataset, ensemble: str, column: int) -> dict[str, Any]:
     of = data.sel(ensemble=ensemble).isel(setting=column)
-    counts = {name: int(of[name]) for name in ("num_runs", "num_diverged", "num_missing")}
+    counts = {name: int(of[name]) for name in ("num_runs", "num_floored", "num_diverged", "num_missing")}
     return {
         "setting": str(of["setting"].values),
         "method": str(of["method"].values),
-        "steps": _finite(of["steps"]),
-        "seconds_per_run": _finite(of["seconds_per_run"]),
+        "steps": json_number(of["steps"]),
+        "seconds_per_run": json_number(of["seconds_per_run"]),
         **counts,
         **{
-            name: dict(zip(("value", "low", "high"), (_finite(of[name + end]) for end in ENDS), strict=True))
+            name: dict(zip(("value", "low", "high"), (json_number(of[name + end]) for end in ENDS), strict=True))
             for name in ESTIMATES
         },
     }
-
-
-def _finite(value: Any) -> float | None:
-    """JSON has neither NaN nor infinity."""
-    number = float(value)
-    return number if math.isfinite(number) else None
