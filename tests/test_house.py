@@ -103,6 +103,7 @@ ROOMS = [
     "tune",
     "sampler",
     "tasks",
+    "cluster",
     "landscape/snapshot",
     "landscape/loss",
     "landscape/scan",
