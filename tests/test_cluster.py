@@ -3,7 +3,10 @@
 import builtins
 import json
 import os
+import re
+import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,15 +18,17 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from lehr import InputError
 from lehr.baseline.walkers import num_threads
 from lehr.cli import app
 from lehr.cluster import on_ray
-from lehr.sweep import sweep
+from lehr.sweep import read_spec, sweep
 from lehr.tasks import in_turn, run_tasks
 
+DOCS = Path(__file__).parent.parent / "docs"
 SPEC = """
 [[problem]]
 family = "ea"
@@ -204,6 +209,32 @@ def test_what_cannot_be_is_one_clear_line(options, part, monkeypatch):
         pass
     assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_recipes_are_what_their_readers_take(tmp_path):
+    """Shell and YAML, with commands and options that exist, and a spec that can be read."""
+    yaml = pytest.importorskip("yaml")
+    subprocess.run(["bash", "-n", DOCS / "clusters" / "sweep.sbatch"], check=True)
+    spec, job = yaml.safe_load_all((DOCS / "clusters" / "sweep.yaml").read_text())
+    (tmp_path / "spec.toml").write_text(spec["data"]["ea10.toml"])
+    assert len(read_spec(tmp_path / "spec.toml").settings) == 6
+    assert (spec["kind"], job["kind"], job["apiVersion"]) == ("ConfigMap", "RayJob", "ray.io/v1")
+    head, *workers = [
+        job["spec"]["rayClusterSpec"]["headGroupSpec"],
+        *job["spec"]["rayClusterSpec"]["workerGroupSpecs"],
+    ]
+    assert head["template"]["spec"]["volumes"][0]["configMap"]["name"] == spec["metadata"]["name"]
+    assert [len(group["template"]["spec"]["containers"]) for group in (head, *workers)] == [1, 1]
+    texts = [(DOCS / name).read_text() for name in ("clusters.md", "clusters/sweep.sbatch")]
+    shown = [
+        line for text in texts for line in re.findall(r"^(?:srun .*?)?(lehr .*?)(?:  +#.*| &)?$", text, re.MULTILINE)
+    ]
+    shown.append(job["spec"]["entrypoint"])
+    assert len(shown) >= 10
+    commands = get_command(app).commands
+    for _, name, *words in map(shlex.split, shown):
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known, words
 
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
