@@ -8,10 +8,12 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Int, PyTree
 
+from lehr._types import InputError
 from lehr.anneal import State, VariationalAnnealing
 from lehr.ansatz.base import Ansatz, with_params
 from lehr.engine import Engine, Work
 from lehr.problem.base import Problem, stack
+from lehr.processes import whole
 
 # Steps of one call of the compiled chunk at most; their records are kept on the device until it returns.
 _MOST_STEPS = 256
@@ -30,7 +32,7 @@ class Batch(Engine):
     company.
 
     Where there are several devices, and `jax.default_device` names none, the networks are dealt to as many of them as
-    divides their number.
+    divides their number; in several processes (`lehr.processes`) to as many of each.
     """
 
     most_steps, record_every = _MOST_STEPS, 1
@@ -55,9 +57,10 @@ class Batch(Engine):
         self._num_spins, self._num_final_samples = problems[0].num_spins, num_final_samples
         several = len(problems) > 1
         problem = stack([p for p in problems for _ in range(replicas)] * branches) if several else problems[0].bare()
-        mesh = _mesh(branches * len(problems) * replicas)
+        mesh, count = _mesh(branches * len(problems) * replicas), jax.process_count()
         self._fixed = (annealing, ansatz, problem, 0 if several else None, mesh)
-        self.device = jax.devices()[0].device_kind + ("" if mesh is None else f" x {mesh.size}")
+        parts = ("" if mesh is None else f" x {mesh.size}", f" in {count} processes" if count > 1 else "")
+        self.device = jax.devices()[0].device_kind + "".join(parts)
         root = jax.random.key(seed)
         branch, _, replica = np.indices((branches, len(problems), replicas)).reshape(3, -1)
         self._keys = jax.vmap(lambda r: jax.random.fold_in(root, r))(jnp.asarray(branch * replicas + replica))
@@ -74,16 +77,15 @@ class Batch(Engine):
     def advance(self, moving: PyTree, num_steps: int) -> tuple[PyTree, dict[str, np.ndarray]]:
         """Take up to `most_steps` steps; the records of `Info`, [num_steps, networks] each."""
         moving, infos = _advance(*self._fixed, moving, jnp.asarray(num_steps, int))
-        return moving, {
-            name: np.asarray(values)[:, :num_steps].T for name, values in vars(jax.device_get(infos)).items()
-        }
+        records = {name: values[:, :num_steps].T for name, values in vars(whole(infos)).items()}
+        return moving, records
 
     def draw(self, moving: PyTree) -> tuple[np.ndarray, np.ndarray]:
         """Final samples of every network, in portions of bounded memory."""
         wanted = self._num_final_samples
         portion = max(1, min(wanted, _MOST_SPINS // self._num_spins))
         numbers = range(-(-wanted // portion))
-        portions = [jax.device_get(_draw(*self._fixed, moving, jnp.asarray(number), portion)) for number in numbers]
+        portions = [whole(_draw(*self._fixed, moving, jnp.asarray(number), portion)) for number in numbers]
         spins, log_prob = (np.concatenate(parts, axis=1) for parts in zip(*portions, strict=True))
         return spins[:, :wanted], log_prob[:, :wanted]
 
@@ -106,19 +108,28 @@ class Batch(Engine):
                 f"{name.replace('_', ' ')} {records[name][first, network]}" for name in ("free_energy", "gradient_norm")
             )
             return int(first), f"network {network}: {found}"
-        sound = np.asarray(_finite_networks(moving.ansatz))
+        sound = whole(_finite_networks(moving.ansatz))
         if sound.all():
             return None
         return len(finite) - 1, f"network {int(sound.argmin())}: its update made the parameters non-finite"
 
 
 def _mesh(num_networks: int) -> Mesh | None:
-    """The devices of this process that share the networks evenly; None for one, or where the caller chose one."""
+    """The devices that share the networks evenly, as many of every process; None for one, or where the caller chose
+    one. Errors: `InputError` where the networks cannot be dealt to all processes."""
     if jax.config.jax_default_device is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return None
-    devices = jax.local_devices()
-    number = max(size for size in range(1, len(devices) + 1) if num_networks % size == 0)
-    return None if number == 1 else Mesh(np.array(devices[:number]), ("networks",))
+    processes = range(jax.process_count())
+    if num_networks % len(processes):
+        raise InputError(
+            f"Argument `replicas` must make the number of networks a multiple of the {len(processes)} processes, "
+            f"but there are {num_networks} networks."
+        )
+    devices = [jax.local_devices(process) for process in processes]
+    most, share = min(map(len, devices)), num_networks // len(processes)
+    number = max(size for size in range(1, most + 1) if share % size == 0)
+    chosen = [device for own in devices for device in own[:number]]
+    return None if len(chosen) == 1 else Mesh(np.array(chosen), ("networks",))
 
 
 @jax.jit

@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 
 from lehr._files import TEMPORARY, one_line, written_whole
 from lehr._types import InputError
+from lehr.processes import is_first, whole
 
 _FORMAT = 1
 _KEPT = 2
@@ -56,7 +57,7 @@ class Checkpoints:
         extra: Mapping[str, Any] | None = None,
         extra_arrays: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Write the checkpoint of `step`, then drop all but the newest two.
+        """Write the checkpoint of `step`, then drop all but the newest two; of several processes the first does.
 
         `extra` is a JSON-able dict; `extra_arrays` are arrays by name whose shapes may change between checkpoints
         (the history so far).
@@ -64,6 +65,8 @@ class Checkpoints:
         Errors: `InputError` where a leaf of `tree` is not an array or a number, or `extra` is not JSON-able.
         """
         leaves, described = _described(tree)
+        if not is_first():
+            return
         arrays = {f"leaf-{number}": array for number, array in enumerate(leaves)}
         named = {name: np.asarray(array) for name, array in (extra_arrays or {}).items()}
         for name, array in named.items():
@@ -130,7 +133,7 @@ def _described(tree: PyTree) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
     for place, leaf in jax.tree_util.tree_leaves_with_path(tree):
         name = jax.tree_util.keystr(place)
         description = _description(name, leaf)
-        array = np.asarray(jax.random.key_data(leaf) if description["key"] else leaf)
+        array = np.asarray(whole(jax.random.key_data(leaf) if description["key"] else leaf))
         _check_plain(name, array)
         arrays.append(array)
         described.append(description)

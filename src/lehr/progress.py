@@ -12,7 +12,10 @@ from lehr._files import printable
 
 
 class Report(NamedTuple):
-    """Where a run stands after a chunk of steps; energies with the problem's offset, lowest or mean over networks."""
+    """Where a run stands after a chunk of steps; energies with the problem's offset, lowest or mean over networks.
+
+    `records` are means over the networks of the last that the history holds, by its names, its `step`, and
+    `free_energy_error`, the standard error of the mean free energy."""
 
     step: int
     num_steps: int
@@ -22,6 +25,7 @@ class Report(NamedTuple):
     energy: float
     best_energy: float
     steps_per_second: float
+    records: Mapping[str, float] | None = None
 
 
 class Bar:

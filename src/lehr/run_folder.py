@@ -10,6 +10,7 @@ from lehr._version import __version__
 from lehr.checkpoint import Checkpoints
 from lehr.problem.base import Problem
 from lehr.problem.io import load_problem, save_problem
+from lehr.processes import check_first, is_first
 from lehr.result import Result
 
 _RUN = "run.json"
@@ -22,6 +23,7 @@ class RunFolder:
     """A folder with one run: `run.json` (what it is and how it stands), its problems, `checkpoint/`, and the results.
 
     A run of one problem keeps problem and result in the folder itself, a run of several in `instance-0000/` and so on.
+    Of several processes (`lehr.processes`) the first writes.
     """
 
     def __init__(self, path: str | Path, spec: Mapping[str, Any]):
@@ -33,16 +35,21 @@ class RunFolder:
     def create(cls, path: str | Path, problems: list[Problem], spec: Mapping[str, Any]) -> "RunFolder":
         """Write what is about to run. Errors: `InputError` where the folder holds a run already."""
         folder = cls(path, spec)
-        if (folder.path / _RUN).exists():
-            raise InputError(f"Argument `out` must be a folder without a run, but `{folder.path}` holds one.")
+        check_first(folder._failure(problems) if is_first() else None)
+        return folder
+
+    def _failure(self, problems: list[Problem]) -> str | None:
+        """Write what is about to run; why that cannot be."""
+        if (self.path / _RUN).exists():
+            return f"Argument `out` must be a folder without a run, but `{self.path}` holds one."
         try:
-            for problem, instance in zip(problems, folder.instances, strict=True):
+            for problem, instance in zip(problems, self.instances, strict=True):
                 instance.mkdir(parents=True, exist_ok=True)
                 save_problem(problem, instance / _PROBLEM)
-            folder.set_status("running")
+            self.set_status("running")
         except OSError as error:
-            raise InputError(f"Argument `out` must be a folder to write to, but: {one_line(error)}.") from None
-        return folder
+            return f"Argument `out` must be a folder to write to, but: {one_line(error)}."
+        return None
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -79,6 +86,8 @@ class RunFolder:
 
     def save(self, results: list[Result]) -> None:
         """Write the results and mark the run as complete."""
+        if not is_first():
+            return
         for result, instance in zip(results, self.instances, strict=True):
             result.save(instance)
         if self.spec.get("several"):
@@ -86,5 +95,7 @@ class RunFolder:
 
     def set_status(self, status: str) -> None:
         """Say in `run.json` how the run stands: running, interrupted, diverged or complete."""
+        if not is_first():
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / _RUN, {"format": 1, "version": __version__, "status": status, "spec": self.spec})

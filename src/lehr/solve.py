@@ -1,5 +1,6 @@
 """Solving: the one training loop, with progress, checkpoints, stopping and resuming."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from lehr.optimise import NaturalGradient
 from lehr.plan import Plan, make_plan, precision, settings_and_objects
 from lehr.preset import settings_from_json
 from lehr.problem.base import Problem
+from lehr.processes import in_step, is_first, whole
 from lehr.progress import Bar, Report
 from lehr.result import Result
 from lehr.run_folder import RunFolder
@@ -26,6 +28,8 @@ from lehr.schedule import Schedule
 
 # A chunk of steps takes about this long, so that progress, interrupts and checkpoints are never far away.
 _CHUNK_SECONDS = 0.25
+# What is recorded without the problem's offset.
+_ENERGIES = ("energy_mean", "energy_min", "free_energy")
 
 Callback = Callable[[Report], bool | None]
 
@@ -167,7 +171,7 @@ def _run(
             position = _Progress(found.tree, found.step, found.extra_arrays, found.extra["seconds"])
         engine.compile(position.moving)
         compile_seconds = time.perf_counter() - started
-        with Bar(progress, f"{settings.method} {plan.problems[0].name}") as bar:
+        with Bar(progress if is_first() else False, f"{settings.method} {plan.problems[0].name}") as bar:
             position = _train(plan, position, folder, checkpoint_seconds, bar, callback)
         started = time.perf_counter()
         spins, log_probs = engine.draw(position.moving)
@@ -220,25 +224,28 @@ def _train(plan: Plan, position: _Progress, folder, checkpoint_seconds, bar: Bar
     engine = plan.engine
     chunk, stop = 1, False
     saved = time.monotonic()
-    try:
-        while position.step < engine.num_steps and not stop:
-            started = time.perf_counter()
-            taken = min(chunk, engine.num_steps - position.step)
-            moving, records = engine.advance(position.moving, taken)
-            elapsed = time.perf_counter() - started
-            _check_finite(plan, position, moving, records, folder)
-            position = _advanced(position, moving, taken, records, elapsed)
-            report = _report(plan, position, taken / elapsed)
-            bar.update(report)
-            stop = bool(callback(report)) if callback is not None else False
-            chunk = int(np.clip(taken * _CHUNK_SECONDS / elapsed, 1, engine.most_steps))
-            if folder is not None and time.monotonic() - saved >= checkpoint_seconds:
+    with in_step() as agreed:
+        try:
+            while position.step < engine.num_steps and not stop:
+                started = time.perf_counter()
+                taken = min(chunk, engine.num_steps - position.step)
+                moving, records = engine.advance(position.moving, taken)
+                elapsed = time.perf_counter() - started
+                _check_finite(plan, position, moving, records, folder)
+                position = _advanced(position, moving, taken, records, elapsed)
+                report = _report(plan, position, taken / elapsed)
+                bar.update(report)
+                stop = bool(callback(report)) if callback is not None else False
+                chunk = int(np.clip(taken * _CHUNK_SECONDS / elapsed, 1, engine.most_steps))
+                due = folder is not None and time.monotonic() - saved >= checkpoint_seconds
+                stop, chunk, due = agreed(stop, chunk, due)
+                if folder is not None and due:
+                    _save(folder, position)
+                    saved = time.monotonic()
+        except BaseException:
+            if folder is not None:
                 _save(folder, position)
-                saved = time.monotonic()
-    except BaseException:
-        if folder is not None:
-            _save(folder, position)
-        raise
+            raise
     if folder is not None:
         _save(folder, position)
     return position
@@ -257,17 +264,23 @@ def _save(folder: RunFolder, position: _Progress) -> None:
 
 
 def _report(plan: Plan, position: _Progress, steps_per_second: float) -> Report:
-    offset = float(plan.problems[0].offset)
-    last = {name: float(_branches(values, plan.engine)[0][-1].mean()) for name, values in position.records.items()}
+    offset, engine = float(plan.problems[0].offset), plan.engine
+    rows = {name: _branches(values, engine)[0][-1] for name, values in position.records.items()}
+    last = {name: float(row.mean()) + (offset if name in _ENERGIES else 0.0) for name, row in rows.items()}
+    last["step"] = (len(position.records["energy_mean"]) - 1) * engine.record_every
+    if "free_energy_variance" in rows:
+        samples = rows["free_energy_variance"].size * plan.settings.to_json()["num_samples"]
+        last["free_energy_error"] = math.sqrt(last["free_energy_variance"] / samples)
     return Report(
         step=position.step,
-        num_steps=plan.engine.num_steps,
+        num_steps=engine.num_steps,
         temperature=last["temperature"],
         field=last["field"],
-        free_energy=last["free_energy"] + offset if "free_energy" in last else None,
-        energy=last["energy_mean"] + offset,
-        best_energy=float(np.min(position.moving.best_energy)) + offset,
+        free_energy=last.get("free_energy"),
+        energy=last["energy_mean"],
+        best_energy=float(np.min(whole(position.moving.best_energy))) + offset,
         steps_per_second=steps_per_second,
+        records=last,
     )
 
 
@@ -296,7 +309,7 @@ def _history(
     second branch under names that begin with `up_`."""
     history = {}
     for name, values in records.items():
-        shift = offset if name in ("energy_mean", "energy_min", "free_energy") else 0.0
+        shift = offset if name in _ENERGIES else 0.0
         for prefix, own in zip(("", "up_"), _branches(values, engine), strict=False):
             history[prefix + name] = np.asarray(own[::every, mine].T, np.float64) + shift
     return {**history, "step": np.arange(0, len(records["energy_mean"]), every) * engine.record_every}
@@ -309,6 +322,7 @@ def _branches(values: np.ndarray, engine: Engine) -> list[np.ndarray]:
 
 def _visited(moving: PyTree, branches: int) -> np.ndarray:
     """The lowest state that each replica has met on any of its branches, [num_problems * replicas, N]."""
-    energies = np.asarray(moving.best_energy).reshape(branches, -1)
-    spins = np.asarray(moving.best_spins).reshape(*energies.shape, -1)
+    spins, energies = whole((moving.best_spins, moving.best_energy))
+    energies = np.reshape(energies, (branches, -1))
+    spins = np.reshape(spins, (*energies.shape, -1))
     return spins[energies.argmin(axis=0), np.arange(energies.shape[1])]

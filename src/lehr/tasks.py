@@ -7,7 +7,8 @@ import platform
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,16 +43,18 @@ class Step(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """One task, by its place among those that an engine got: the answer, or why there is none, and its seconds."""
+    """One task, by its place among those that an engine got: the answer, or why there is none, its seconds, and the
+    machine."""
 
     place: int
     answer: xr.Dataset | None
     failure: str | None
     seconds: float
+    machine: str = ""
 
 
 # Runs the function at all points, in any order and anywhere, and yields each task when it has ended.
-Engine = Callable[[Callable[..., xr.Dataset], Sequence[Point]], Iterator[Ended]]
+Engine = Callable[[Callable[..., xr.Dataset], Sequence[Point]], Generator[Ended, None, None]]
 
 
 class Outcome(NamedTuple):
@@ -66,7 +69,7 @@ def machine() -> str:
     return f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.machine()}"
 
 
-def in_turn(measure: Callable[..., xr.Dataset], points: Sequence[Point]) -> Iterator[Ended]:
+def in_turn(measure: Callable[..., xr.Dataset], points: Sequence[Point]) -> Generator[Ended, None, None]:
     """The tasks one after the other, in this process."""
     for place, point in enumerate(points):
         yield attempt(measure, point, place)
@@ -81,7 +84,7 @@ def attempt(measure: Callable[..., xr.Dataset], point: Point, place: int) -> End
             break
         except Exception as error:
             failure = f"{type(error).__name__}: {one_line(error)}"
-    return Ended(place, answer, failure, time.perf_counter() - started)
+    return Ended(place, answer, failure, time.perf_counter() - started, machine())
 
 
 def run_tasks(
@@ -103,7 +106,8 @@ def run_tasks(
     `report` is called after each task that was run; `engine` runs those that are missing, by default one after the
     other.
 
-    Returns: an `Outcome` whose data have the axes as their first dimensions, and `task_seconds`.
+    Returns: an `Outcome` whose data have the axes as their first dimensions, and `task_seconds`; their attribute
+    `machine` tells what ran the tasks.
 
     Errors: `InputError` where an axis has no values, or the folder holds tasks of another spec or cannot be written;
     `TaskError` where all tasks failed.
@@ -124,16 +128,17 @@ def run_tasks(
     answers = {number: read_dataset(file) for number, file in enumerate(files) if file.exists()}
     missing = [number for number in range(len(points)) if number not in answers]
     failures, started = [], time.perf_counter()
-    for count, ended in enumerate(engine(measure, [points[number] for number in missing]), start=1):
-        number = missing[ended.place]
-        if ended.answer is None:
-            failures.append((points[number], ended.failure or "no answer"))
-        else:
-            answers[number] = ended.answer.assign(task_seconds=ended.seconds)
-            write_dataset(answers[number], files[number])
-        left = (time.perf_counter() - started) / count * (len(missing) - count)
-        done = len(points) - len(missing) + count
-        report(Step(done, len(points), points[number], ended.seconds, left, ended.failure))
+    with closing(engine(measure, [points[number] for number in missing])) as tasks:
+        for count, ended in enumerate(tasks, start=1):
+            number = missing[ended.place]
+            if ended.answer is None:
+                failures.append((points[number], ended.failure or "no answer"))
+            else:
+                answers[number] = ended.answer.assign(task_seconds=ended.seconds).assign_attrs(machine=ended.machine)
+                write_dataset(answers[number], files[number])
+            left = (time.perf_counter() - started) / count * (len(missing) - count)
+            done = len(points) - len(missing) + count
+            report(Step(done, len(points), points[number], ended.seconds, left, ended.failure))
     if not answers:
         raise TaskError(f"All {len(points)} tasks failed, the first by {failures[0][1]}.")
     return Outcome(_combined(axes, answers), failures)
@@ -180,4 +185,5 @@ def _combined(axes: Mapping[str, Sequence[Value]], answers: Mapping[int, xr.Data
 
     parts = nested([len(values) for values in axes.values()])
     data = xr.combine_nested(parts, concat_dim=list(axes), join="outer", combine_attrs="override")
+    data.attrs["machine"] = "; ".join(sorted({answer.attrs.get("machine", "unknown") for answer in answers.values()}))
     return data.assign_coords({name: list(values) for name, values in axes.items()}).transpose(*axes, ...)

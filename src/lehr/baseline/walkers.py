@@ -148,8 +148,10 @@ class Walkers(Engine):
 
 
 def num_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use, and no more than OMP_NUM_THREADS says."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(available, int(asked)) if asked.isdecimal() and int(asked) > 0 else available
 
 
 def _controls(schedule: Schedule) -> tuple[Float64[np.ndarray, " steps"], Float64[np.ndarray, " steps"]]:

@@ -1,7 +1,9 @@
 """What all commands share: exit codes, the last line, progress, and pictures."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,20 @@ def leave(message: str, code: int) -> None:
     """One line on standard error, and the end."""
     print(f"lehr: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+@contextmanager
+def told_aside() -> Iterator[None]:
+    """What libraries print on standard output, in C++ too, comes on standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def tell(draw: Callable[[Any], list[Path]]) -> None:

@@ -2,15 +2,17 @@
 
 import json
 import sys
+from contextlib import ExitStack
 from dataclasses import fields
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lehr._types import InputError
-from lehr.cli.output import tell
+from lehr.cli.output import tell, told_aside
 
 
 class Method(StrEnum):
@@ -44,6 +46,11 @@ def solve(
     out: Annotated[Path | None, typer.Option(help="Folder for the run.", metavar="DIR")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="DIR")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 60.0,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's curves.", metavar="DIR")] = None,
+    distributed: Annotated[
+        str | None,
+        typer.Option(help="One of several processes: auto (Slurm, MPI), or HOST:PORT,COUNT,INDEX.", metavar="HOW"),
+    ] = None,
     refine: Annotated[bool, typer.Option("--refine", help="Go on with local moves from what was found.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -59,20 +66,12 @@ def solve(
         "transverse_field": field,
     }
     changes = {name: value for name, value in given.items() if value is not None} | _assignments(set_ or [])
-    if resume is not None:
-        if file is not None or out is not None or preset is not None or changes:
-            raise InputError("Argument `--resume` must stand without FILE, --out, --preset and settings.")
-        from lehr.solve import resume as go_on
-
-        results = go_on(resume, checkpoint_seconds=checkpoint_seconds)
-    else:
-        if file is None:
-            raise InputError("Argument `FILE` must be given, unless --resume is.")
-        from lehr.problem.io import load_problem
-        from lehr.solve import solve as find
-
-        problem = load_problem(file, format)
-        results = find(problem, preset=preset, out=out, checkpoint_seconds=checkpoint_seconds, **changes)
+    if resume is not None and (file is not None or out is not None or preset is not None or changes):
+        raise InputError("Argument `--resume` must stand without FILE, --out, --preset and settings.")
+    given = {"preset": preset, "out": out, **changes}
+    results = _found(file, format, resume, given, checkpoint_seconds, tensorboard, distributed)
+    if results is None:
+        return
     folder = out or resume
     if refine:
         results = _refined(results, folder)
@@ -112,6 +111,41 @@ def compare(
     print(json.dumps(comparison.summary()) if as_json else comparison)
     if out is not None:
         tell(lambda plot: plot.save_comparison(comparison, out))
+
+
+def _found(
+    file: Path | None,
+    format: str | None,
+    resume: Path | None,
+    given: dict[str, Any],
+    checkpoint_seconds: float,
+    tensorboard: Path | None,
+    distributed: str | None,
+) -> Any:
+    """What `solve` or `resume` returned; nothing in a process that is not the first of several."""
+    from lehr.problem.io import load_problem
+    from lehr.processes import is_first, join
+    from lehr.solve import resume as go_on
+    from lehr.solve import solve as find
+
+    with ExitStack() as stack:
+        if distributed is not None:
+            stack.enter_context(told_aside())
+            join(distributed)
+        watch: dict[str, Any] = {"checkpoint_seconds": checkpoint_seconds}
+        if tensorboard is not None:
+            from lehr.tensorboard import TensorBoard
+
+            board = stack.enter_context(TensorBoard(tensorboard, go_on=resume is not None))
+            watch["callback"] = board if is_first() else None
+        if resume is not None:
+            begin = partial(go_on, resume)
+        elif file is not None:
+            begin = partial(find, load_problem(file, format), **given)
+        else:
+            raise InputError("Argument `FILE` must be given, unless --resume is.")
+        results = begin(**watch)
+        return results if is_first() else None
 
 
 def _refined(results: Any, folder: Path | None) -> Any:

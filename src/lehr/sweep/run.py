@@ -20,7 +20,7 @@ from lehr.sweep.grid import Grid
 from lehr.sweep.spec import Spec, read_spec, written
 from lehr.sweep.statistics import summarise
 from lehr.sweep.table import table
-from lehr.tasks import Engine, Point, Step, claim, in_turn, machine, run_tasks
+from lehr.tasks import Engine, Point, Step, claim, in_turn, run_tasks
 
 _NAME = "sweep"
 _RANGES = {"temperature": "temperature", "field": "transverse_field"}
@@ -72,7 +72,7 @@ def sweep(
         "title": f"settings: {len(spec.settings)}, seeds: {len(spec.seeds)}, instances: {data.sizes['instance']}",
         "spec": spec.text,
         "version": __version__,
-        "machine": machine(),
+        "machine": found.attrs["machine"],
         "task_seconds": float(found["task_seconds"].sum()),
     }
     files = [out / f"{_NAME}.nc"]
