@@ -28,6 +28,9 @@ from lehr.cluster import on_ray
 from lehr.sweep import read_spec, sweep
 from lehr.tasks import in_turn, run_tasks
 
+# Ray starts its servers by forking, which JAX warns of once it has threads: nothing of JAX runs in the children.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
 DOCS = Path(__file__).parent.parent / "docs"
 SPEC = """
 [[problem]]
