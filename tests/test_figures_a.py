@@ -367,7 +367,7 @@ def test_protocol_text_follows_the_numbers():
     assert "*VCA* ends below *RVQA*: **holds**" in text
     assert "*CQO* stands still in the end: **holds**; from 64 to 256 annealing steps its residual falls by a" in text
     assert "*CQO* comes to about 1 %, a residual of 0.01 per spin: **does not hold**" in text
-    close = told("a-fig4a", at(VCA=(1.0, -2.0), VQA=(9.0, -2.0), CQO=(1.0, -1.0)), PROTOCOLS)
+    close = told("a-fig4a", at(VCA=(1.0, -2.0), VQA=(9.0, -2.0), CQO=(2.0, -1.0)), PROTOCOLS)
     assert "By about three orders of magnitude: **was not seen**" in close
     assert (
         "*CQO* stands still in the end: **does not hold**; from 64 to 256 annealing steps its residual falls" in close
@@ -389,7 +389,8 @@ def test_about_so_much_is_half_to_twice_of_it(factor, verdict):
 
 
 def test_about_so_much_is_judged_with_the_interval():
-    """Factors around 300 and 3000 whose intervals reach 500 and 2000, and one whose interval reaches 1 as well."""
+    """Factors around 300 and 3000 whose intervals reach 500 and 2000, and one whose interval reaches 1 as well, allow
+    more than one verdict."""
     draws = np.random.default_rng(5).normal(0, 1, (8, 1))
     scatter = np.exp((draws - draws.mean()) / draws.std())
 
@@ -401,7 +402,8 @@ def test_about_so_much_is_judged_with_the_interval():
         )
         return text.split("By about three orders of magnitude: **")[1].split("**")[0]
 
-    assert (verdict(300.0), verdict(3000.0)) == ("holds", "holds")
+    assert (verdict(700.0), verdict(1500.0)) == ("holds", "holds")
+    assert (verdict(300.0), verdict(3000.0)) == ("was not seen", "was not seen")
     assert (verdict(30.0), verdict(30000.0)) == ("was not seen", "more than claimed")
     assert verdict(100.0, power=9.0) == "was not seen"
 

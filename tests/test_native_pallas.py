@@ -16,7 +16,7 @@ from test_native import assert_trees_agree
 from test_native_recurrent import DENSE, MIXED, NETWORKS, noise_for
 
 # Both cells, one layer and several, weights that are shared or not, sites that hear or do not.
-CASES = ["heard", "sites of their own", "tensorised", "tensorised, shared, heard", "dilated"]
+CASES = ["heard", "chain", "sites of their own", "tensorised", "tensorised, shared, heard", "dilated"]
 
 
 def network_of(name):
@@ -91,4 +91,4 @@ def test_a_step_does_not_depend_on_the_path(monkeypatch):
     monkeypatch.setenv("LEHR_PALLAS", "1")
     assert ansatz._path is pallas
     assert_trees_agree(step(), expected, 1e-4)
-    assert RNN1D(4, cell="gru", hidden=3)._path is scan
+    assert RNN1D(4, cell="gru", hidden=3)._path is RNN1D(4, hidden=129)._path is scan

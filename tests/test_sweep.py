@@ -20,6 +20,7 @@ from lehr.metrics import time_to_solution, typical, wilson
 from lehr.plot import plot_sweep
 from lehr.sweep import read_spec, summarise, summary, sweep
 from lehr.sweep.grid import Grid
+from lehr.sweep.statistics import _typical
 from lehr.sweep.table import table
 from lehr.tasks import attempt
 
@@ -481,6 +482,14 @@ def test_few_samples_do_not_win_by_their_number():
     assert many == pytest.approx(truth, rel=0.3)
     assert few > truth
     assert of["residual_typical_low"].values[0] == 0 < of["residual_typical_low"].values[1]
+
+
+def test_one_instance_above_the_floor_does_not_narrow_the_interval():
+    runs, floors = [np.zeros(4)] * 9, np.full(10, 1e-3)
+    all_floored = _typical([*runs, np.zeros(4)], floors)
+    mixed = _typical([*runs, np.full(4, 1.01e-3)], floors)
+    assert mixed.low == all_floored.low == 0
+    assert mixed.high == pytest.approx(1e-3 * np.log(20) ** 0.9 * 1.01**0.1)
 
 
 def test_the_floor_is_in_the_units_of_the_problem():

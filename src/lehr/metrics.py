@@ -111,12 +111,25 @@ def typical(values: ArrayLike, *, floor: float = 0.0, confidence: float = 0.95) 
     numbers = np.maximum(numbers, floor)
     if numbers.min() == 0:
         return Interval(0.0, 0.0, math.inf)
-    logs = np.log(numbers)
-    middle = float(np.exp(logs.mean()))
-    if len(logs) == 1:
-        return Interval(middle, 0.0, math.inf)
-    error = logs.std(ddof=1) / math.sqrt(len(logs)) * _student(len(logs) - 1, confidence)
-    return Interval(middle, float(np.exp(logs.mean() - error)), float(np.exp(logs.mean() + error)))
+    return Interval(*(math.exp(end) for end in average(np.log(numbers), confidence=confidence)))
+
+
+def average(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """Mean over instances, with Student's interval; of one instance the interval is unbounded.
+
+    Args: `values` [K] of K instances, in any unit.
+    Errors: `InputError` where numbers are missing or not finite.
+
+    >>> average([0.0, 2.0]).value, round(average([0.0, 2.0]).high, 3)
+    (1.0, 13.706)
+    """
+    _check_share("confidence", confidence)
+    numbers = _numbers("values", values).reshape(-1)
+    middle = float(numbers.mean())
+    if len(numbers) == 1:
+        return Interval(middle, -math.inf, math.inf)
+    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers)) * _student(len(numbers) - 1, confidence)
+    return Interval(middle, middle - error, middle + error)
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:

@@ -23,8 +23,9 @@ from lehr.ansatz.cells import ACTIVATIONS, Activation, Cell, Tensorised, Vanilla
 from lehr.ansatz.scan import Network, Pass, outer_products_of, site_inputs
 from lehr.ansatz.scores import OuterProducts
 
-# Samples of a block, and the least width of a state: no product on the GPU's matrix units is smaller.
-_TILE = 16
+# Samples of a block, and the least width of a state: no product on the GPU's matrix units is smaller. And the largest
+# width, of which a square fits into the memory that a block has to itself.
+_TILE, _WIDEST = 16, 128
 
 # The slope of each activation by its value.
 _SLOPES = {
@@ -42,6 +43,7 @@ def serve(cell: Cell, dtype: Any) -> bool:
     return (
         os.environ.get("LEHR_PALLAS") == "1"
         and jnp.dtype(dtype) == np.float32
+        and _width(cell.hidden) <= _WIDEST
         and type(layer) in (Vanilla, Tensorised)
         and all(type(other) is type(layer) and other.activation in _SLOPES for other in cell.layers)
     )
@@ -245,15 +247,14 @@ def _backward_kernel(shape: _Shape, interpret: bool, *refs: Any) -> None:
         for layer in reversed(range(shape.depth)):
             slot = 1 + t * shape.depth + layer
             delta = (bars[slot, tile, :] + from_above) * slope(states[slot, tile, :])
-            from_above = jnp.zeros((_TILE, width), jnp.float32)
+            given = {source: jnp.zeros((_TILE, width), jnp.float32) for source in range(-1, shape.num_states)}
             for number, block in enumerate(shape.blocks[layer], start=firsts[layer]):
                 scaled = delta if block.channel is None else delta * inputs[t, block.channel, tile][:, None]
-                given = _multiply(scaled, blocks[site, number], transposed=True)
-                if block.source < 0:
-                    from_above = given
-                else:
-                    read = reads[t, layer * shape.num_states + block.source]
-                    bars[read, tile, :] = bars[read, tile, :] + given
+                given[block.source] += _multiply(scaled, blocks[site, number], transposed=True)
+            from_above = given[-1]
+            for p in range(shape.num_states):
+                read = reads[t, layer * shape.num_states + p]
+                bars[read, tile, :] = bars[read, tile, :] + given[p]
         _wait(interpret)
         return 0
 

@@ -141,19 +141,19 @@ def below(
 
 
 def lower_by(data: xr.Dataset, lower: str, upper: str, factor: float, claim: str) -> Statement:
-    """That `lower` ends below `upper` by about this factor in all systems: half of it to twice as much, up to the
-    interval, which leaves out 1. It may be more than that, and not seen where it is less: there may be too few steps.
-    """
+    """That `lower` ends below `upper` by about this factor in all systems: half of it to twice as much, with an
+    interval that leaves out 1. More than claimed where the interval begins beyond that; not seen where the factor is
+    less, for there may be too few steps, or where a wide interval allows both."""
     found = ratios(data, upper, lower)
     least, most = factor / ABOUT, factor * ABOUT
-    enough = all(one.factor.low > 1 and one.factor.high >= least for one in found.values())
+    enough = all(one.factor.low > 1 and one.factor.value >= least for one in found.values())
     more = any(one.factor.low > most for one in found.values())
     return Statement(
         claim,
-        enough and not more,
+        enough and all(one.factor.value <= most for one in found.values()),
         _known(found),
         f"{told_ratios(found)}, where {_short(least)} to {_short(most)} counts as about that much",
-        MORE if enough else UNSEEN,
+        MORE if enough and more else UNSEEN,
     )
 
 
@@ -241,7 +241,7 @@ def power_laws(data: xr.Dataset, variant: str, claim: str) -> Statement:
 
 def steeper(data: xr.Dataset, variant: str, others: Sequence[str], claim: str) -> Statement:
     """That the residual of a variant falls more than those of the others, from the fewest to the largest number of
-    annealing steps that both have, in every system; wrong where it falls less."""
+    annealing steps that both have, in every system; wrong where it falls less, not measured where one was not."""
     found = [(name, system, one) for name in others for system, one in _falls(data, variant, name).items()]
     factors = [one.factor for *_, one in found]
     where = len(data["system"]) > 1
@@ -253,7 +253,7 @@ def steeper(data: xr.Dataset, variant: str, others: Sequence[str], claim: str) -
     return Statement(
         claim,
         all(factor.low > 1 for factor in factors),
-        bool(found) and all(math.isfinite(factor.low) for factor in factors),
+        {name for name, *_ in found} == set(others) and all(math.isfinite(factor.low) for factor in factors),
         f"its residual falls {'; '.join(seen)}",
         FAILS if any(factor.high < 1 for factor in factors) else UNSEEN,
     )

@@ -137,7 +137,11 @@ def _typical(runs: list[np.ndarray], floors: np.ndarray) -> Interval:
         return Interval(value, 0.0, _UNSEEN * value)
     if len(pairs) > 1:
         found = typical(np.maximum(means, least))
-        return found._replace(low=0.0) if floored.any() else found
+        if not floored.any():
+            return found
+        # The floored ones may be anywhere below the floor, and as far above as goes unseen.
+        most = typical(np.where(floored, _UNSEEN * least, means)).value
+        return found._replace(low=0.0, high=max(found.high, most))
     ((row, floor),) = pairs
     found = bootstrap(row) if row.size > 1 else Interval(float(row[0]), math.nan, math.nan)
     return found._replace(low=0.0) if found.low <= floor else found
