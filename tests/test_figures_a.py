@@ -367,7 +367,7 @@ def test_protocol_text_follows_the_numbers():
     assert "*VCA* ends below *RVQA*: **holds**" in text
     assert "*CQO* stands still in the end: **holds**; from 64 to 256 annealing steps its residual falls by a" in text
     assert "*CQO* comes to about 1 %, a residual of 0.01 per spin: **does not hold**" in text
-    close = told("a-fig4a", at(VCA=(1.0, -2.0), VQA=(9.0, -2.0), CQO=(2.0, -1.0)), PROTOCOLS)
+    close = told("a-fig4a", at(VCA=(1.0, -2.0), VQA=(9.0, -2.0), CQO=(4.0, -1.0)), PROTOCOLS)
     assert "By about three orders of magnitude: **was not seen**" in close
     assert (
         "*CQO* stands still in the end: **does not hold**; from 64 to 256 annealing steps its residual falls" in close

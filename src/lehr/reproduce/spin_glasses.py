@@ -4,7 +4,6 @@ Markov chains."""
 import math
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from lehr.metrics import Interval
@@ -98,7 +97,9 @@ def _stands_still(data: xr.Dataset) -> Statement:
     of = data.sel(variant="CQO").isel(system=0)
     last = last_rung(of) or 0
     rungs = of.isel(rung=[max(last - 1, 0), last])
-    before, after = (np.maximum(at["residual"].values, at["floor"].values) for _, at in rungs.groupby("rung"))
+    at_floor = rungs["residual"] <= rungs["floor"]  # what is unknown stays so
+    floored = rungs["residual"].where(~at_floor, rungs["floor"])
+    before, after = floored.transpose("rung", ...).values
     gain = Interval(*typical_of(before / after))
     steps = rungs["annealing"].max("instance").values
     return Statement(
