@@ -1,6 +1,5 @@
 """Tasks on a Ray cluster: the numbers of this process, and nothing lost or done twice when a node dies."""
 
-import builtins
 import json
 import os
 import re
@@ -241,14 +240,7 @@ def test_the_recipes_are_what_their_readers_take(tmp_path):
 
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *arguments, **options):
-        if name == "ray":
-            raise ImportError
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"not installed: pip install 'lehr\[ray\]'"), on_ray():
         pass
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import lehr
 from lehr.baseline.settings import BaselineSettings
 from lehr.cli import app
+from lehr.reproduce.verdict import VERDICTS, Statement, judged
 
 ROOT = Path(__file__).parent.parent
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]}
@@ -132,9 +133,15 @@ def test_the_papers_claims_are_all_read(tools):
     for path in sorted((ROOT / "docs" / "reproduce").glob("*/*.md")):
         paper, default = tools["figures"].claims(path.read_text())
         section = path.read_text().partition("## Does it hold?")[2].partition("\n## ")[0].partition("Beside it")[0]
-        verdicts = re.findall(r"\*\*(holds|does not hold|was not seen|not measured)\*\*", section)
+        verdicts = re.findall(rf"\*\*({'|'.join(VERDICTS)})\*\*", section)
         assert len(verdicts) >= len(paper) + len(default) > 0 or not verdicts, path.name
         assert len(paper) > 0 or not verdicts, path.name
+
+
+def test_every_verdict_is_read(tools):
+    lines = [judged([Statement(word, True, True, "")]).replace("holds", word) for word in VERDICTS]
+    paper, _ = tools["figures"].claims("## Does it hold?\n\n" + "\n".join(lines))
+    assert [claim.verdict for claim in paper] == list(VERDICTS)
 
 
 @pytest.mark.parametrize("name", TOOLS)

@@ -1,7 +1,7 @@
 """TensorBoard: the event file holds the history, and a run that goes on continues the curves."""
 
-import builtins
 import struct
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -119,14 +119,7 @@ def test_what_cannot_be_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="`tensorboard` must be a folder to write to, but: "):
         TensorBoard(tmp_path / "file")
-    real = builtins.__import__
-
-    def missing(name, *arguments, **options):
-        if name == "tensorboardX":
-            raise ImportError
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(InputError, match=r"not installed: pip install 'lehr\[tensorboard\]'"):
         TensorBoard(tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from tables import table
 
-_VERDICT = re.compile(r"\* (.+?): \*\*(holds|does not hold|was not seen|not measured)\*\*(?:[;.]|$)")
+from lehr.reproduce.verdict import VERDICTS
+
+_VERDICT = re.compile(rf"\* (.+?): \*\*({'|'.join(VERDICTS)})\*\*(?:[;.]|$)")
 # The order in which the papers have them.
 _ORDER = ("a-fig", "a-pca", "b-fig", "b-collapse")
 

@@ -3,21 +3,20 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from lehr.reproduce import figure
+
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; bars in its cells are escaped, but for those in code, which part nothing.
 
     >>> print(table(["a", "b"], [["`p(x|y)`", "x|y"]]))
     | a | b |
-    |---|---|
+    | --- | --- |
     | `p(x|y)` | x\\|y |
     <BLANKLINE>
     """
-    lines = [_row(heads), "|---" * len(heads) + "|", *map(_row, rows)]
-    return "\n".join(lines) + "\n"
+    return figure.table([[_escaped(cell) for cell in row] for row in (heads, *rows)]) + "\n"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return (
-        f"| {' | '.join(re.sub(r'(`[^`]*`)|[|]', lambda found: found[1] or chr(92) + '|', cell) for cell in cells)} |"
-    )
+def _escaped(cell: str) -> str:
+    return re.sub(r"(`[^`]*`)|[|]", lambda found: found[1] or chr(92) + "|", cell)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from lehr._types import ArrayLike, Key
 from lehr.ansatz.base import Ansatz, check_fits, with_params
 from lehr.objective import LocalValues, advantages, effective_sample_size, flipped_at_random, local_values
-from lehr.optimise import Adam, NaturalGradient
+from lehr.optimise import Adam, NaturalGradient, descended
 from lehr.problem.base import Problem
 from lehr.schedule import Controls, Schedule, effective_inverse_temperature, effective_problem
 
@@ -177,9 +177,7 @@ class VariationalAnnealing(eqx.Module):
         if isinstance(optimiser, Adam):
             return optimiser.step(params, gradient, gradient_norm, state, 1.0 if rate is None else rate)
         updates, state = optimiser.update(gradient, state, params)
-        if rate is not None:
-            updates = jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
-        return optax.apply_updates(params, updates), state
+        return optax.apply_updates(params, updates) if rate is None else descended(params, updates, rate), state
 
     def _natural(self, optimiser, problem, ansatz, key, controls, beta) -> tuple[_Drawn, Any, Float[Array, ""]]:
         """Samples, the natural-gradient update, and the norm of the plain gradient."""

@@ -45,8 +45,8 @@ def on_ray(address: str = "auto", *, cpus: float = 1.0, gpus: float = 0.0) -> It
         with on_ray("auto", cpus=2) as engine:
             sweep("ea10.toml", "sweeps/ea10", engine=engine)
     """
-    for name, value, least in (("cpus", cpus, "above"), ("gpus", gpus, "at least")):
-        if not (math.isfinite(value) and (value > 0 or (least == "at least" and value == 0))):
+    for name, value, least, enough in (("cpus", cpus, "above", cpus > 0), ("gpus", gpus, "at least", gpus >= 0)):
+        if not (enough and math.isfinite(value)):
             raise InputError(f"Argument `{name}` must be {least} 0, but it is {value}.")
     try:
         import ray

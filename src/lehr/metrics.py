@@ -128,7 +128,7 @@ def average(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     middle = float(numbers.mean())
     if len(numbers) == 1:
         return Interval(middle, -math.inf, math.inf)
-    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers)) * _student(len(numbers) - 1, confidence)
+    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers)) * student(len(numbers) - 1, confidence)
     return Interval(middle, middle - error, middle + error)
 
 
@@ -355,16 +355,20 @@ def power_law(times: ArrayLike, residuals: ArrayLike, *, confidence: float = 0.9
     log_t, logs = np.log(t) - np.log(t).mean(), np.log(values)
     # The slope is linear in the logarithms: that of their mean is the mean of the instances' slopes.
     slopes = log_t @ logs / (log_t @ log_t)
-    slope, line = float(slopes.mean()), logs.mean(axis=1)
+    slope, _, high = average(slopes, confidence=confidence)
+    line = logs.mean(axis=1)
     off = line - line.mean() - slope * log_t
-    of_instances = float(slopes.std(ddof=1)) / math.sqrt(len(slopes)) * _student(len(slopes) - 1, confidence)
-    of_points = math.sqrt(float(off @ off) / (len(t) - 2) / float(log_t @ log_t)) * _student(len(t) - 2, confidence)
-    half = max(of_instances, of_points)
+    of_points = math.sqrt(float(off @ off) / (len(t) - 2) / float(log_t @ log_t)) * student(len(t) - 2, confidence)
+    half = max(high - slope, of_points)
     return Interval(slope, slope - half, slope + half)
 
 
-def _student(degrees: int, confidence: float) -> float:
-    """Standard errors in half of Student's interval."""
+def student(degrees: int, confidence: float = 0.95) -> float:
+    """Standard errors in half of Student's interval.
+
+    >>> round(student(7), 3)
+    2.365
+    """
     return float(scipy.special.stdtrit(degrees, (1 + confidence) / 2))
 
 

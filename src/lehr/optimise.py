@@ -19,6 +19,11 @@ _DECAYS, _LEAST_ROOT = (0.9, 0.999), 1e-8
 _ADAM = optax.scale_by_adam(*_DECAYS, eps=_LEAST_ROOT)
 
 
+def descended(params: Any, updates: Any, rate: Float[ArrayLike, ""] | float) -> Any:
+    """The parameters after a step of this rate against optax's updates."""
+    return optax.apply_updates(params, jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates))
+
+
 class Adam(eqx.Module):
     """Adam with its usual constants; by a kernel that changes parameters and moments where they lie, else by optax.
 
@@ -54,8 +59,7 @@ class Adam(eqx.Module):
         if not adam.serves(params):
             gradient = jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)
             updates, moments = _ADAM.update(gradient, state, params)
-            updates = jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates)
-            return optax.apply_updates(params, updates), cast(optax.ScaleByAdamState, moments)
+            return descended(params, updates, rate), cast(optax.ScaleByAdamState, moments)
         count = optax.safe_increment(state.count)
         corrections = (1 / (1 - decay**count) for decay in _DECAYS)
         rates = [rate, factor, *_DECAYS, *corrections, _LEAST_ROOT]

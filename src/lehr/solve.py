@@ -25,6 +25,7 @@ from lehr.progress import Bar, Report
 from lehr.result import Result
 from lehr.run_folder import RunFolder
 from lehr.schedule import Schedule
+from lehr.settings import Settings
 
 # A chunk of steps takes about this long, so that progress, interrupts and checkpoints are never far away.
 _CHUNK_SECONDS = 0.25
@@ -268,8 +269,8 @@ def _report(plan: Plan, position: _Progress, steps_per_second: float) -> Report:
     rows = {name: _branches(values, engine)[0][-1] for name, values in position.records.items()}
     last = {name: float(row.mean()) + (offset if name in _ENERGIES else 0.0) for name, row in rows.items()}
     last["step"] = (len(position.records["energy_mean"]) - 1) * engine.record_every
-    if "free_energy_variance" in rows:
-        samples = rows["free_energy_variance"].size * plan.settings.to_json()["num_samples"]
+    if isinstance(plan.settings, Settings):
+        samples = rows["free_energy_variance"].size * plan.settings.num_samples
         last["free_energy_error"] = math.sqrt(last["free_energy_variance"] / samples)
     return Report(
         step=position.step,

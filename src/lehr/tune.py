@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import stdtrit
 
 from lehr._files import one_line, read_json, write_json
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.ansatz.choose import ANSATZE, build_ansatz
-from lehr.metrics import is_ground
+from lehr.metrics import is_ground, student
 from lehr.plan import chosen_settings, ranges_of
 from lehr.preset import write_preset
 from lehr.problem.base import Problem, fingerprint
@@ -29,7 +28,6 @@ _FILE, _STUDY = "tune.json", "study.log"
 # the defaults with so many fresh seeds each.
 _RUNS, _FRESH = 40, 8
 _FIRST_FRESH_SEED = 1_000_000
-_STUDENT = float(stdtrit(_FRESH - 1, 0.975))  # standard errors in an interval of 95 %
 # How much the mean over the replicas counts beside the lowest of them: where all trials find the same state, it tells
 # which find it more often.
 _WEIGHT_OF_MEAN = 0.01
@@ -91,7 +89,7 @@ class Tuned:
         """One line: better than the defaults, worse, or not told apart, and how surely."""
         (gain, error), (hits, default_hits) = self.gain, self.successes
         diverged, default_diverged = (int(np.isinf(of).sum()) for of in (self.energies, self.default_energies))
-        if not abs(gain) > _STUDENT * error:
+        if not abs(gain) > student(_FRESH - 1) * error:
             found = "not told apart from the defaults"
         else:
             found = "better than the defaults" if gain > 0 else "worse than the defaults, which are to be preferred"

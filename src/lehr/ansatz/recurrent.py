@@ -120,7 +120,7 @@ class Recurrent(Ansatz):
 
     @property
     def _path(self) -> ModuleType:
-        """The room whose functions `forward`, `gradient` and `outer_products` make the passes."""
+        """The room whose functions make the passes."""
         dtype = _dtype(self.params)
         return next((path for path in (kernels, pallas) if path.serve(self.cell, dtype)), scan)
 
@@ -166,7 +166,10 @@ def _onwards(path, cell, shared, draw, params, tables, feed):
 
 def _back(path, cell, shared, draw, residual, cotangent):
     params, tables, passed = residual
-    return path.gradient(Network(cell, shared, params, *tables), passed, cotangent[1]), None, None
+    network, weights = Network(cell, shared, params, *tables), cotangent[1]
+    if path is kernels:
+        return kernels.gradient(network, passed, weights), None, None
+    return path.outer_products(network, passed, weights).pull(jnp.ones_like(weights[0])), None, None
 
 
 _differentiable.defvjp(_onwards, _back)

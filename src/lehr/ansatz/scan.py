@@ -64,15 +64,8 @@ def forward(network: Network, feed: Float[Array, "n m"], *, draw: bool) -> Pass:
         spins = lax.dynamic_update_index_in_dim(spins, spin, 1 + t, axis=0)
         return (states, spins), jax.nn.log_sigmoid(spin * logit)
 
-    own = None if network.shared else network.params
-    sites = (jnp.arange(num_sites), own, network.state_slots, network.spin_slots, _heard(network), feed)
-    (states, spins), log_prob = lax.scan(advance, (states, spins), sites)
+    (states, spins), log_prob = lax.scan(advance, (states, spins), _sites(network, feed))
     return Pass(states, spins, log_prob)
-
-
-def gradient(network: Network, passed: Pass, weights: Float[Array, "n m"]) -> Any:
-    """The gradient of the sum of `weights` times the conditional log-probabilities, a pytree like the parameters."""
-    return outer_products(network, passed, weights).pull(jnp.ones_like(weights[0]))
 
 
 def outer_products(network: Network, passed: Pass, weights: Float[Array, "n m"]) -> OuterProducts:
@@ -106,10 +99,10 @@ def outer_products_of(
     )
 
 
-def _sites(network: Network, weights: Float[Array, "n m"]) -> tuple[Any, ...]:
-    """What belongs to each site."""
+def _sites(network: Network, rows: Float[Array, "n m"]) -> tuple[Any, ...]:
+    """What belongs to each site, one of the `rows` with it."""
     own = None if network.shared else network.params
-    return jnp.arange(len(weights)), own, network.state_slots, network.spin_slots, _heard(network), weights
+    return jnp.arange(len(rows)), own, network.state_slots, network.spin_slots, _heard(network), rows
 
 
 def _replay(network, passed, t, own, reads, sees, heard, bars) -> tuple[Array, tuple[Any, Any]]:

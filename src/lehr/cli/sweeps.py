@@ -2,7 +2,7 @@
 
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lehr._types import InputError
-from lehr.cli.output import FAILURE, leave, tell_step
+from lehr.cli.output import FAILURE, leave, tell_step, told_aside
 
 
 class Engine(StrEnum):
@@ -47,7 +47,7 @@ def sweep(
 
         tasks = on_ray(**given)
     # Ray tells on standard output what befalls nodes.
-    with redirect_stdout(sys.stderr), tasks as chosen:
+    with told_aside(), tasks as chosen:
         made = run(spec, out or Path("sweeps", spec.stem), report=tell_step, engine=chosen)
     print(json.dumps(summary(made.data, made.failures)) if as_json else made.text)
     for file in made.files:

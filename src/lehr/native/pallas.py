@@ -282,11 +282,6 @@ def forward(network: Network, feed: Float[Array, "n m"], *, draw: bool) -> Pass:
     return Pass(states[:, :num_samples, : network.cell.hidden], spins[:, :num_samples], log_prob[:, :num_samples])
 
 
-def gradient(network: Network, passed: Pass, weights: Float[Array, "n m"]) -> Any:
-    """The gradient of the sum of `weights` times the conditional log-probabilities, a pytree like the parameters."""
-    return outer_products(network, passed, weights).pull(jnp.ones_like(weights[0]))
-
-
 def outer_products(network: Network, passed: Pass, weights: Float[Array, "n m"]) -> OuterProducts:
     """The scores of the conditionals, each weighted."""
     shape, num_samples = _shape(network), weights.shape[1]

@@ -28,6 +28,8 @@ from lehr.problem.source import MAX_SPINS, Source, first_repeat, shown
 
 EDGE_FORMATS = ("maxcut", "ising-rudy", "sg", "ij")
 
+TOO_LARGE = "the number is larger than double precision holds; rescale the file"
+
 _INTEGER = re.compile(r"\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _EDGE = re.compile(rf"[ \t]*({_INTEGER.pattern})[ \t]+({_INTEGER.pattern})[ \t]+({_NUMBER.pattern})[ \t]*", re.ASCII)
@@ -219,7 +221,7 @@ def _check(source: Source, edges: Edges, num_spins: int) -> None:
         elif itself[row]:
             reason = f"the edge joins spin {i[row]} to itself; remove it (this format holds no fields)"
         else:
-            reason = "the number is larger than double precision holds; rescale the file"
+            reason = TOO_LARGE
         raise source.error(reason, edges.lines[row])
     repeat = first_repeat(ordered)
     if repeat:

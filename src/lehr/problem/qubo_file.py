@@ -19,7 +19,7 @@ import numpy as np
 
 from lehr._types import InputError
 from lehr.problem.base import Problem
-from lehr.problem.edge_files import Edges, data_lines, read_lines
+from lehr.problem.edge_files import TOO_LARGE, Edges, data_lines, read_lines
 from lehr.problem.pairwise import pairwise_problem
 from lehr.problem.source import MAX_SPINS, Source, first_repeat, shown
 
@@ -76,7 +76,7 @@ def _check(source: Source, entries: Edges, told: tuple[int, int, int, int] | Non
         if entries.spins[row].max() > top:
             reason = f"variables are counted from 0 to {top}, but this line has ({i[row]}, {j[row]}); correct it"
         else:
-            reason = "the number is larger than double precision holds; rescale the file"
+            reason = TOO_LARGE
         raise source.error(reason, entries.lines[row])
     repeat = first_repeat(entries.spins)
     if repeat:

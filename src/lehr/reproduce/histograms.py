@@ -10,7 +10,7 @@ from lehr.metrics import Interval, average
 from lehr.reproduce.dense import CAPTION, SCALES, SK
 from lehr.reproduce.figure import Figure, Spec, filled, table
 from lehr.reproduce.paper_a import ABSTRACT, FROM_MEMORY, SOURCE, default_of
-from lehr.reproduce.residual import EDGES, FLOOR, axes_of_ladders, measure_residual, summarise_residual
+from lehr.reproduce.residual import EDGES, FLOOR, axes_of_ladders, measure_residual, of_known, summarise_residual
 from lehr.reproduce.residual_words import last_rung, told_haste, told_how
 from lehr.reproduce.statistics import shown
 from lehr.reproduce.verdict import FAILS, UNSEEN, Statement, judged
@@ -39,11 +39,8 @@ def summarise_histograms(data: xr.Dataset) -> xr.Dataset:
 
 def _mean(values: np.ndarray, least: float = 0.0) -> Interval:
     """Of what is known of numbers that lie between `least` and 1."""
-    known = values[np.isfinite(values)]
-    if len(known) > 1:
-        value, low, high = average(known)
-        return Interval(value, max(low, least), min(high, 1.0))
-    return Interval(float(known[0]) if len(known) else np.nan, np.nan, np.nan)
+    value, low, high = of_known(values, average)
+    return Interval(value, *np.clip([low, high], least, 1.0).tolist())
 
 
 def findings_histograms(data: xr.Dataset, spec: Spec) -> str:

@@ -5,7 +5,7 @@ energy, per spin, in the units of H.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -139,18 +139,22 @@ def summarise_residual(data: xr.Dataset) -> xr.Dataset:
     return data.assign({name: (places, np.array(fits)[..., k]) for k, name in enumerate(FITTED)})
 
 
-def typical_of(values: Float64[np.ndarray, " k"]) -> tuple[float, float, float]:
+def typical_of(values: Float64[np.ndarray, " k"]) -> Interval:
     """Typical mean of those that were measured, and Student's interval of 95 % of the logarithms, NaN for a single one:
     instances are few, and resampling three of them would only give the least and the largest.
 
     >>> typical_of(np.array([1.0, 100.0, np.nan]))[0].__round__(9)
     10.0
     """
+    return of_known(values, typical)
+
+
+def of_known(values: Float64[np.ndarray, " k"], estimate: Callable[..., Interval]) -> Interval:
+    """An estimate of those that were measured; a single one has no interval, and none is NaN."""
     known = values[np.isfinite(values)]
     if len(known) < 2:
-        return (float(known[0]) if len(known) else math.nan), math.nan, math.nan
-    value, low, high = typical(known)
-    return value, low, high
+        return Interval(float(known[0]) if len(known) else math.nan, math.nan, math.nan)
+    return estimate(known)
 
 
 def _fit(of: xr.Dataset) -> tuple[float, ...]:
@@ -191,7 +195,7 @@ def ratio(data: xr.Dataset, system: str, upper: str, lower: str, *, fewest: bool
     if not known:
         return None
     number = min(known) if fewest else max(known)
-    return Ratio(int(number), Interval(*typical_of(known[number])))
+    return Ratio(int(number), typical_of(known[number]))
 
 
 def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
@@ -201,7 +205,7 @@ def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
     if len(known) < 2:
         return None
     first, last = min(known), max(known)
-    return Fall(int(first), int(last), Interval(*typical_of(known[first] / known[last])))
+    return Fall(int(first), int(last), typical_of(known[first] / known[last]))
 
 
 def _ratios(data: xr.Dataset, system: str, upper: str, lower: str) -> dict[float, Float64[np.ndarray, " k"]]:

@@ -1,7 +1,8 @@
 """What figures of residual energies have in common to say: tables, and statements by what was measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,8 @@ from lehr.reproduce.paper_a import STEPS_EACH, instance_of, is_chain, told_insta
 from lehr.reproduce.residual import Fall, Ratio, fall, fitted_together, measured_steps, ratio
 from lehr.reproduce.statistics import shown
 from lehr.reproduce.verdict import FAILS, MORE, UNSEEN, Statement
+
+Found = TypeVar("Found")
 
 # At least so many points, this close to their line as a factor, are called a power law.
 LEAST_POINTS, STRAIGHT = 4, 2.0
@@ -172,10 +175,14 @@ def comparable(data: xr.Dataset, one: str, other: str, claim: str) -> Statement:
 
 def ratios(data: xr.Dataset, upper: str, lower: str, *, fewest: bool = False) -> dict[str, Ratio]:
     """The ratio of two variants in every system that has one."""
-    names = data["variant"].values.tolist()
-    if upper not in names or lower not in names:
+    return _in_systems(data, (upper, lower), lambda system: ratio(data, system, upper, lower, fewest=fewest))
+
+
+def _in_systems(data: xr.Dataset, variants: Sequence[str], find: Callable[[str], Found | None]) -> dict[str, Found]:
+    """What is found of these variants in every system where that is something."""
+    if not set(variants) <= set(data["variant"].values.tolist()):
         return {}
-    found = {system: ratio(data, system, upper, lower, fewest=fewest) for system in data["system"].values.tolist()}
+    found = {system: find(system) for system in data["system"].values.tolist()}
     return {system: one for system, one in found.items() if one is not None}
 
 
@@ -261,19 +268,17 @@ def steeper(data: xr.Dataset, variant: str, others: Sequence[str], claim: str) -
 
 def _falls(data: xr.Dataset, steep: str, other: str) -> dict[str, Fall]:
     """How much more one variant falls than another, in every system where that is known."""
-    if not {steep, other} <= set(data["variant"].values.tolist()):
-        return {}
-    found = {system: fall(data, system, steep, other) for system in data["system"].values.tolist()}
-    return {system: one for system, one in found.items() if one is not None}
+    return _in_systems(data, (steep, other), lambda system: fall(data, system, steep, other))
 
 
 def _fitted_pairs(data: xr.Dataset, one: str, other: str) -> list[tuple[xr.Dataset, xr.Dataset]]:
     """Two variants, fitted together in every system where they can be."""
-    if not {one, other} <= set(data["variant"].values.tolist()):
-        return []
-    of_systems = (data.sel(system=system) for system in data["system"].values.tolist())
-    pairs = (fitted_together(of.sel(variant=one), of.sel(variant=other)) for of in of_systems)
-    return [pair for pair in pairs if pair is not None]
+
+    def fitted(system: str) -> tuple[xr.Dataset, xr.Dataset] | None:
+        of = data.sel(system=system)
+        return fitted_together(of.sel(variant=one), of.sel(variant=other))
+
+    return list(_in_systems(data, (one, other), fitted).values())
 
 
 def _known_exponents(data: xr.Dataset, variant: str) -> list[xr.Dataset]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import xarray as xr
 
-from lehr.metrics import Interval
 from lehr.reproduce.figure import Figure, Spec, filled
 from lehr.reproduce.paper_a import ABSTRACT, FROM_MEMORY, QUICK, SOURCE, default_of, doubled, ours, paper
 from lehr.reproduce.residual import axes_of_ladders, measure_residual, summarise_residual, typical_of
@@ -100,7 +99,7 @@ def _stands_still(data: xr.Dataset) -> Statement:
     at_floor = rungs["residual"] <= rungs["floor"]  # what is unknown stays so
     floored = rungs["residual"].where(~at_floor, rungs["floor"])
     before, after = floored.transpose("rung", ...).values
-    gain = Interval(*typical_of(before / after))
+    gain = typical_of(before / after)
     steps = rungs["annealing"].max("instance").values
     return Statement(
         "*CQO* stands still in the end",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 HOLDS, FAILS, UNSEEN, UNMEASURED = "holds", "does not hold", "was not seen", "not measured"
 MORE = "more than claimed"
+VERDICTS = (HOLDS, FAILS, UNSEEN, UNMEASURED, MORE)
 
 
 class Statement(NamedTuple):

@@ -174,8 +174,7 @@ def _of_instances(grid: Grid, found: xr.Dataset, known: list[_Known]) -> xr.Data
 
 def _mean_field(problem: Problem) -> float:
     """The field on a spin, root mean square over the spins and over random states, in the units of H."""
-    squares = (terms.order * float(np.square(terms.coefficients).sum()) for terms in problem.terms)
-    return math.sqrt(sum(squares) / problem.num_spins)
+    return float(np.sqrt(np.mean(np.square(problem.field_scale()))))
 
 
 def _of_settings(grid: Grid, batch_of: np.ndarray) -> dict[str, Any]:
