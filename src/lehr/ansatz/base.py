@@ -42,6 +42,24 @@ class SiteOrder(eqx.Module):
         """One sequence: each spin may depend on all spins drawn before it."""
         return cls(sites, np.full(len(sites), len(sites)))
 
+    def by_spin(self, values: Float[Array, "n m"]) -> Float[Array, "m n"]:
+        """Values by position, a row for each, in the order of the spins, a row for each sample."""
+        return _by_spin(jnp.asarray(self.sites), jnp.asarray(self.positions), values)
+
+
+@jax.custom_vjp
+def _by_spin(
+    sites: Int[Array, " n"], positions: Int[Array, " n"], values: Float[Array, "n m"]
+) -> Float[Array, "m n"]:
+    return values.T[:, positions]
+
+
+# The way back is the inverse permutation, of which XLA knows nothing: it would add up numbers one by one.
+_by_spin.defvjp(
+    lambda sites, positions, values: (_by_spin(sites, positions, values), sites),
+    lambda sites, cotangent: (None, None, cotangent.T[sites]),
+)
+
 
 class Estimate(NamedTuple):
     """One batch of samples and what it says of the free energy: the lowest sample, the energies H (without offset) and

@@ -97,7 +97,7 @@ class Linear(Ansatz):
         drawn, logits = _draw(
             num_samples, self._kernel(key), self.buckets, self._closing_coefficients(), self._effective(), key
         )
-        return drawn[:-1].T[:, self.order.positions], _log_prob(self.order, drawn, logits)
+        return self.order.by_spin(drawn[:-1]), _log_prob(self.order, drawn, logits)
 
     def thermal_estimate(
         self,
@@ -144,7 +144,7 @@ class Linear(Ansatz):
         ratio = -drawn * logits  # flipping s_i itself: log_sigmoid(-x) - log_sigmoid(x) = -x
         for bucket in self.buckets:
             ratio = _flip_parents(bucket, coefficients, effective, drawn, logits, ratio)
-        return ratio[:-1].T[:, self.order.positions]
+        return self.order.by_spin(ratio[:-1])
 
     def _effective(self) -> "_Logits":
         """The weights of the logits, with the pair couplings and fields absorbed."""
@@ -193,7 +193,7 @@ def _by_position(order: SiteOrder, spins: Float[Array, "num_samples n"]) -> Floa
 
 
 def _log_prob(order: SiteOrder, drawn: Float[Array, "n1 m"], logits: Float[Array, "n1 m"]) -> LogProb:
-    return jax.nn.log_sigmoid(drawn * logits)[:-1].T[:, order.positions]
+    return order.by_spin(jax.nn.log_sigmoid(drawn * logits)[:-1])
 
 
 def _closing_values(closing, coefficients, closing_scale, rows, local):

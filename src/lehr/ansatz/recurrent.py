@@ -70,12 +70,12 @@ class Recurrent(Ansatz):
     def sample(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb]:
         """Draw independent samples: (spins[num_samples, N], log_prob[num_samples, N]), one conditional per spin."""
         spins, log_prob = self._conditionals(self._noise(key, num_samples), draw=True)
-        return lax.stop_gradient(spins.T[:, self.order.positions]), log_prob.T[:, self.order.positions]
+        return lax.stop_gradient(self.order.by_spin(spins)), self.order.by_spin(log_prob)
 
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p(s_i | spins drawn before), shape [num_samples, N] in the problem's spin order; the sum is ln p(s)."""
         _, log_prob = self._conditionals(lax.stop_gradient(self._by_position(spins)), draw=False)
-        return log_prob.T[:, self.order.positions]
+        return self.order.by_spin(log_prob)
 
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
         """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
@@ -89,12 +89,8 @@ class Recurrent(Ansatz):
     def sample_scored(self, key: Key, num_samples: int) -> tuple[Float[Array, "num_samples n"], LogProb, Scores]:
         """`sample`, and the `scores` of what it drew from the states of the same pass; not differentiated."""
         passed = self._path.forward(self._network, self._noise(key, num_samples), draw=True)
-        positions = self.order.positions
-        return (
-            passed.spins[1:].T[:, positions],
-            passed.log_prob.T[:, positions],
-            _scores(self._path, self._network, passed),
-        )
+        spins, log_prob = self.order.by_spin(passed.spins[1:]), self.order.by_spin(passed.log_prob)
+        return spins, log_prob, _scores(self._path, self._network, passed)
 
     def _noise(self, key: Key, num_samples: int) -> Float[Array, "n num_samples"]:
         """Uniform random numbers, one for each spin."""
@@ -202,4 +198,4 @@ def flip_log_ratio(
         ratio = kernels.flip_log_ratio(network, drawn, ends)
     else:
         ratio = scan.flip_log_ratio(network, drawn, ends, budget=budget, blocks=blocks)
-    return ratio.T[:, ansatz.order.positions]
+    return ansatz.order.by_spin(ratio)
