@@ -48,9 +48,7 @@ class SiteOrder(eqx.Module):
 
 
 @jax.custom_vjp
-def _by_spin(
-    sites: Int[Array, " n"], positions: Int[Array, " n"], values: Float[Array, "n m"]
-) -> Float[Array, "m n"]:
+def _by_spin(sites: Int[Array, " n"], positions: Int[Array, " n"], values: Float[Array, "n m"]) -> Float[Array, "m n"]:
     return values.T[:, positions]
 
 
