@@ -14,8 +14,10 @@ from enumeration import energies, mixed_problem
 from lehr import InputError, Problem, compare
 from lehr.cli import app
 from lehr.compare import Comparison, Rung
-from lehr.metrics import time_to_solution
+from lehr.metrics import time_to_solution, wilson
 from lehr.plot import plot_comparison, save_comparison
+from lehr.report.studies import comparison_page
+from lehr.solve import DivergenceError
 
 PROBLEM = mixed_problem(6)
 GROUND = energies(PROBLEM).min() + 0.7
@@ -156,6 +158,61 @@ def test_a_finished_ladder_is_not_started_again(clockwork, tmp_path):
     assert clockwork == []
     with pytest.raises(InputError, match="without another comparison"):
         compare(mixed_problem(6, seed=4), ["vca"], seconds=10.0, out=tmp_path)
+
+
+DIVERGING = {(50, 2), (50, 5), *((100, seed) for seed in range(8))}
+
+
+@pytest.fixture
+def diverging(monkeypatch):
+    """A `solve` whose 8 networks diverge together in 50 and 100 steps, and alone with some of the seeds."""
+
+    def solve(problem, method, *, num_steps, replicas, seed, **options):
+        at = {(num_steps, seed)} if replicas == 1 else {(num_steps, number) for number in range(replicas)}
+        if method == "vca" and at & DIVERGING:
+            raise DivergenceError("Training became non-finite.")
+        seconds = {"compile": 9.0, "train": 0.25, "sample": 0.25}
+        return SimpleNamespace(seconds=seconds, replica_best_energies=np.full(replicas, GROUND))
+
+    monkeypatch.setattr(import_module("lehr.compare"), "solve", solve)
+    monkeypatch.setattr(import_module("lehr.compare"), "_room_for_another", lambda done, seconds: len(done) < 3)
+
+
+@pytest.mark.usefixtures("diverging")
+def test_runs_that_diverge_are_failures_and_end_nothing(tmp_path):
+    comparison = compare(PROBLEM, ["vca", "sa"], out=tmp_path)
+    sound, some, none = comparison.of("vca")
+    assert [(rung.num_steps, len(rung.energies), rung.diverged) for rung in (sound, some, none)] == [
+        (25, 8, 0), (50, 6, 2), (100, 0, 8),
+    ]  # fmt: skip
+    assert some.energies == pytest.approx([GROUND] * 6)
+    assert (comparison.hits(some), comparison.success(some)) == (6, wilson(6, 8))
+    assert comparison.time_to_solution(some) == time_to_solution(6, 8, some.seconds / 8)
+    assert some.seconds > 6 * 0.5  # those of the runs that diverged count
+    assert (comparison.hits(none), comparison.residual(none).value) == (0, np.inf)
+    assert len(comparison.of("sa")) == 3  # the others went on
+    lines = str(comparison).splitlines()
+    assert "vca, 50 steps: 2 of 8 runs diverged, and count as failures" in lines
+    assert "vca, 100 steps: 8 of 8 runs diverged, and count as failures" in lines
+    kept = json.loads((tmp_path / "comparison.json").read_text())
+    assert [rung["diverged"] for rung in kept["rungs"][:3]] == [0, 2, 8]
+    axes = plot_comparison(comparison)
+    assert [len(container[0].get_xdata()) for container in axes.containers] == [2, 3]
+    plt.close(axes.figure)
+    assert "50 (2 diverged)" in (page := comparison_page(tmp_path / "comparison.json"))
+    assert "100 (8 diverged)" in page
+    again = compare(PROBLEM, ["vca", "sa"], out=tmp_path)
+    assert again.of("vca") == [sound, some, none]
+
+
+def test_where_all_runs_diverge_there_is_nothing_to_compare(monkeypatch):
+    def diverge(*arguments, **options):
+        raise DivergenceError("non-finite")
+
+    monkeypatch.setattr(import_module("lehr.compare"), "solve", diverge)
+    monkeypatch.setattr(import_module("lehr.compare"), "_reference", lambda problem: None)
+    with pytest.raises(DivergenceError, match="Every run of every method"):
+        compare(PROBLEM, ["vca"], seconds=1e-3)
 
 
 def test_a_stated_ground_energy_that_is_too_high_loses_nothing():

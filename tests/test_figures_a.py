@@ -111,8 +111,13 @@ def test_typical_means_and_their_floor():
     for rung in range(4):
         column = np.maximum(values[:, rung], 1e-5)
         found = [float(of[f"typical_{end}"][rung]) for end in ("mean", "low", "high")]
-        assert np.log(found).tolist() == pytest.approx(np.log(typical(column)).tolist())
+        expected = typical(column) if rung < 3 else typical(column)._replace(low=0.0)  # where one is at the floor
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
         assert found[0] == pytest.approx(np.exp(np.log(column).mean()))
+    assert of["num_floored"].values.tolist() == [0, 0, 0, 1]
+    alike = made_up(lambda *at: np.array([[1e-9] * 4, [1e-3] * 4]), floor=1e-4)
+    high = float(summarise_residual(alike)["typical_high"].isel(system=0, variant=0, rung=0))
+    assert high >= np.sqrt(np.log(20) * 1e-4 * 1e-3)  # what a floor leaves open
     gone = values.copy()
     gone[0] = np.nan
     fewer = summarise_residual(made_up(lambda *at: gone, floor=1e-5)).isel(system=0, variant=0)
@@ -145,6 +150,29 @@ def test_ratios_are_those_of_the_same_instances_and_steps():
     assert ratio(gone, "a", "VQA", "VCA") is None
 
 
+def test_nothing_is_known_below_a_floor():
+    """Of two that are at the floor no ratio is known; of one the ratio is a bound, even if it lies higher than seen."""
+
+    def found(upper, lower, floors=(1e-4, 1e-6)):
+        values = {"VCA": np.array([lower] * 4), "SA": np.array([upper] * 4)}
+        rows = [
+            made_up(lambda system, name: values[name], variants=(name,), floor=floor)
+            for name, floor in zip(("VCA", "SA"), floors, strict=True)
+        ]
+        one = ratio(summarise_residual(xr.concat(rows, "variant")), "a", "SA", "VCA")
+        assert one is not None
+        return one.floored, *one.factor
+
+    low = 1e-5 * np.ones(4)
+    assert found(np.zeros(4), low) == ((4, 4), pytest.approx(1), 0, np.inf)
+    assert found(1e-3 * np.ones(4), low) == ((0, 4), pytest.approx(10), pytest.approx(10 / np.log(20)), np.inf)
+    assert found(low, 1e-3 * np.ones(4)) == ((4, 0), pytest.approx(0.1), 0, pytest.approx(0.1 * np.log(20)))
+    assert found(4e-3 * np.ones(4), 1e-3 * np.ones(4)) == ((0, 0), *[pytest.approx(4)] * 3)
+    # The floor of the one with fewer samples holds for both.
+    assert found(1e-5 * np.ones(4), 1e-3 * np.ones(4), (1e-6, 1e-4))[0] == (4, 0)
+    assert found(1e-3 * np.ones(4), 1e-5 * np.ones(4), (1e-6, 1e-4))[0] == (0, 4)
+
+
 def test_falls_are_those_of_the_same_instances_between_the_same_steps():
     values = {"VCA": decaying(-2.0, noise=0), "SA": 0.1 * decaying(-0.5, noise=0, seed=8)}
     values["VCA"][:, 3] = np.nan
@@ -154,6 +182,20 @@ def test_falls_are_those_of_the_same_instances_between_the_same_steps():
     assert found is not None
     assert (found.first, found.last) == (16, 64)
     assert list(found.factor) == pytest.approx([4.0**1.5] * 3)
+    for floored, low, high in (  # none knows how far down it is
+        (("VCA", 2), 4.0**1.5, np.inf), (("SA", 2), 0.0, 4.0**1.5), (("VCA", 1), 0.0, 4.0**1.5),
+        (("SA", 1), 4.0**1.5, np.inf),
+    ):  # fmt: skip
+        name, rung = floored
+        at_floor = {**values, name: values[name].copy()}
+        least = 1e-30
+        at_floor[name][3, rung] = least / 2
+        found = fall(summarise_residual(
+            made_up(lambda system, of, at=at_floor: at[of], variants=("VCA", "SA"), floor=least)
+        ), "a", "VCA", "SA")  # fmt: skip
+        assert found is not None
+        assert (found.factor.low == 0) == (low == 0)
+        assert np.isinf(found.factor.high) == np.isinf(high)
     values["SA"][5, 1] = np.nan
     one = summarise_residual(made_up(lambda system, name: values[name], variants=("VCA", "SA")))
     assert fall(one, "a", "VCA", "SA") is None
@@ -186,10 +228,14 @@ def test_residuals_are_those_of_all_states(variant):
         above = (np.asarray(problem.energy(samples)) - ground) / 9
         assert float(found["residual"][rung]) == pytest.approx(above.mean())
         assert float(found["lowest"][rung]) == pytest.approx((result.best_energy - ground) / 9, abs=1e-9)
-        assert float(found["floor"][rung]) == 1 / (9 * len(samples))
+        # What one sample makes that lies the field on a spin above the ground energy; slices are none of their own.
+        states = np.array(np.meshgrid(*[(-1.0, 1.0)] * 9)).reshape(9, -1).T
+        field = np.sqrt(np.mean(np.square(np.asarray(problem.flip_cost(states)) / 2)))
+        independent = 4 if variant == "SQA" else len(samples)
+        assert float(found["floor"][rung]) == pytest.approx(field / (9 * independent))
         assert float(found["annealing"][rung]) == number
         settings = result.spec["settings"]
-        assert float(found["steps"][rung]) == 5 + 5 * number
+        assert float(found["steps"][rung]) == 5 + (10 if variant == "SQA" else 0) + 5 * number
         assert settings["num_annealing_steps"] * settings["num_training_steps"] == 5 * number
     np.testing.assert_array_equal(found["histogram"], histogram(np.where(above < 1e-9, 0, above)))
     assert float(found["below"].max()) == 0
@@ -375,6 +421,9 @@ def test_protocol_text_follows_the_numbers():
     assert "*CQO* comes to about 1 %, a residual of 0.01 per spin: **holds**" in close
     scattered = told("a-fig4a", lambda *at: decaying(-0.05, noise=0.5), PROTOCOLS)
     assert "*CQO* stands still in the end: **was not seen**" in scattered
+    hidden = told("a-fig4a", lambda *at: 1e-9 * decaying(0.0, noise=0), PROTOCOLS, floor=1e-3)
+    assert "*CQO* stands still in the end: **was not seen**; from 64 to 256 annealing steps" in hidden
+    assert "counts as still; at the floor in 8 and 8 instances" in hidden
 
 
 @pytest.mark.parametrize(
@@ -456,6 +505,34 @@ def test_what_is_claimed_of_one_system_alone():
         text = told("a-fig6c", laws, BESIDE, scale="smoke")
         assert f"{claim}: **{verdict}**" in text
         assert "Residuals of *SA* and *SQA* are comparable, within a factor of two: **" in text
+    text = told("a-fig6c", at(VCA=(1e-9, -1.0), SA=(1e-9, -1.0)), BESIDE, scale="smoke", floor=1e-4)
+    assert f"{claim}: **was not seen**; the residual of *SA* is 1 [0, ∞] times at 256 steps that of *VCA*; at" in text
+    assert "that of *VCA*; at the floor *SA* in 8 and *VCA* in 8 of 8 instances" in text
+
+
+def test_systems_without_data_are_told():
+    """A statement is about those systems alone that both variants have."""
+
+    def residuals(system, name):
+        values = decaying(-2.0 if name == "VCA" else -1.0, noise=0)
+        return values * (np.nan if (system, name) == (UNIFORM[1], "VQA") else 1)
+
+    text = told("a-fig3", residuals, CHAINS, systems=UNIFORM)
+    left = f"not tested on {UNIFORM[1]}"
+    for claim in ("*VCA* ends below *VQA*", "By a factor of about ten", "*VQA* decays as a power law"):
+        line = text.split(claim)[1].split(". ")[0]
+        assert left in text.split(claim)[1].split(" * ")[0], line
+    assert left in text.split("for *VQA*, uniform:")[1].split(" * ")[0]
+    assert left not in text.split("for *VCA*, uniform:")[1].split(" * ")[0]
+    assert f"64 steps ({UNIFORM[0]}) that of *VCA*" in text or f"256 steps ({UNIFORM[0]}) that of *VCA*" in text
+    one = told(
+        "a-fig4b", lambda system, name: decaying(-1.0) * (np.nan if (system, name) == ("b", "VCA") else 1), BESIDE,
+        systems=("a", "b"), scale="smoke",
+    )  # fmt: skip
+    for claim in ("*SA* is below *VCA* at few", "*VCA* ends below *SQA*", "*VCA* is the steepest", "*VCA* lies about"):
+        assert f"On a alone, {claim}" in one
+        assert "not tested on b" in one.split(claim)[1].split(" * ")[0]
+    assert 'reaches an accuracy of "99.999%", a residual of 7.8e-06 per spin: **not measured**' in one
 
 
 def test_histogram_text_follows_the_numbers():

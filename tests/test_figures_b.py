@@ -267,12 +267,13 @@ def test_free_energy_text_follows_the_numbers():
     text = told("b-fig2a", followed, [5, 16])
     assert "stays above the exact one, as an upper bound: **holds**; of 18 windows the lowest is 0.0" in text
     assert (
-        "Every run leaves the exact curve on the way, by more than 1 %: **holds**; 6 of 6 runs, by at most 31.5" in text
+        "Every run leaves the exact curve on the way, by more than 1 %: **holds**; 6 of 6 [61%, 100%] runs; by" in text
     )
+    assert "by at most 26.0 [23.5, 28.5] % at L = 5, 37.0 [34.5, 39.5] % at L = 16, where T = " in text
     # The two lattices had different numbers of steps.
     assert "The more so at L = 16 than at L = 5, in equally many steps: **not measured**" in text
     fair = told("b-fig2a", followed, [5, 16], scale="paper")
-    assert "in equally many steps: **holds**; at most 37.0 (36.0 to 38.0) % against 26.0" in fair
+    assert "in equally many steps: **holds**; at most 26.0 [23.5, 28.5] % at L = 5, 37.0 [" in fair
     assert "want of steps" in text
     assert "want of steps" not in fair
     assert "recovers the ground energy: **holds**; 6 of 6" in text
@@ -293,13 +294,10 @@ def test_free_energy_text_follows_the_numbers():
 
 def test_degenerate_free_energy_text_follows_the_numbers():
     text = told("b-fig2b", followed, [3, 6])
-    assert (
-        "only the trivial one is found: **holds**; of 3 runs that ended in ground states 3 found the trivial one"
-        in text
-    )
+    assert "only the trivial one is found: **holds**; of the runs that ended in ground states 3 of 3 [" in text
     every = told("b-fig2b", lambda *at: followed(*at, found=4.0, trivial_share=0.2), [3, 6])
-    assert "only the trivial one is found: **does not hold**; of 3 runs" in every
-    assert "0 found the trivial one alone, and 3 found all" in every
+    assert "only the trivial one is found: **does not hold**; of the runs that ended in ground states 0 of 3" in every
+    assert "[0%, 56%] found the trivial one alone, and 3 of 3 [44%, 100%] found all" in every
     other = told("b-fig2b", lambda *at: followed(*at, trivial_share=0.0), [3, 6])
     assert "only the trivial one is found: **does not hold**" in other
     assert "L = 3: in single precision; L = 6: 5100 steps" in text
@@ -338,13 +336,14 @@ def in_field(size, variant, seed, *, worst=20.0, outside=0.3, last=0.2, peak=0.5
 def test_field_text_follows_the_numbers():
     text = told("b-fig3", in_field, [3, 5], VARIANTS)
     assert "Below Γ = J the energy jumps away from the exact one, by more than 1 %: **holds**; 6 of 6" in text
-    assert "20.0 % at Γ = 0.40 J" in text
+    assert "by at most 20.0 % at L = 3, 20.0 % at L = 5, where Γ = 0.40 J at L = 3, 0.40 J at L = 5" in text
+    for untested in ("smoother than in a temperature", "as often as in a temperature, in equally many runs"):
+        assert f"{untested}: **not measured**" in text
     assert "It falls back to the exact one before the end, to within 1 %: **holds**; 6 of 6" in text
     assert (
         "Outside of the region of the transition the energy is within 1 % of the exact one: **holds**; 6 of 6" in text
     )
-    assert "largest excess of 0.30 % outside" in text
-    assert "20.00 % inside" in text
+    assert "the largest excess outside is 0.30 % at L = 3, 0.30 % at L = 5, inside 20.00 % at L = 3" in text
     assert "At the end all ground states are held (L = 3): **does not hold**; 0 of 3" in text
     assert "is largest at Γ = 0.50 J at L = 3, 0.50 J at L = 5" in text
     assert "Γ = J for the transition **does not hold** with that prefactor" in text
@@ -390,7 +389,7 @@ def test_ground_samples_text_follows_the_numbers():
     theirs, ours = text.split("Of *paper B*")[1].split("Of *Lehr's default*")
     assert "At L = 3 a run can hold all 4 ground states: **holds**; 1 of 3" in theirs
     assert "Not all runs at L = 3 do, some find one only: **holds**; 2 of 3" in theirs
-    assert "drawn almost evenly: **holds**; in 1 of 1 of these runs" in theirs
+    assert "drawn almost evenly: **holds**; in 1 of 1 [21%, 100%] of these runs" in theirs
     assert "share of the trivial one is 26.1%" in theirs
     assert "At L = 6 runs that reach the ground energy hold the trivial state alone: **holds**; 3 of 3" in theirs
     assert "hold the trivial state alone: **does not hold**; 0 of 3" in ours

@@ -270,6 +270,27 @@ def test_the_command_goes_on(call, smoke):  # noqa: F811
     assert stderr.splitlines() == [f"written: {path}" for path in made.files]
 
 
+def test_the_machines_are_those_that_measured(tmp_path, monkeypatch):
+    """Not the one that puts the answers together; where they differ, all."""
+    figure = _with(measure=lambda spec, variant, seed: answer())
+    monkeypatch.setattr("lehr.reproduce.figure._drawn", lambda *arguments: [])
+
+    def told_on(machine):
+        monkeypatch.setattr("lehr.tasks.machine", lambda: machine)
+        made = make(figure, "smoke", tmp_path)
+        with xr.open_dataset(made.files[0], engine="h5netcdf") as data:
+            return data.attrs["machine"], " ".join(made.text.split()).split("with Lehr ")[1]
+
+    for machine in ("gpu, 4 cores", "cpu, 2 cores"):  # the second has nothing to measure
+        name, text = told_on(machine)
+        assert name == "gpu, 4 cores"
+        assert " on gpu, 4 cores: 6 tasks" in text
+    next((tmp_path / "tasks").glob("*.nc")).unlink()
+    name, text = told_on("cpu, 2 cores")
+    assert name == "cpu, 2 cores; gpu, 4 cores"
+    assert " on cpu, 2 cores and on gpu, 4 cores: 6 tasks" in text
+
+
 def test_a_failing_task_is_told(call, smoke, tmp_path, monkeypatch):  # noqa: F811
     def measure(spec, variant, seed):
         if (variant, seed) == (PAPER, 1):

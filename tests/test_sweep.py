@@ -496,7 +496,7 @@ def test_the_floor_is_in_the_units_of_the_problem():
     problem = mixed_problem(6, seed=1)
     states = np.array(np.meshgrid(*[(-1, 1)] * 6)).reshape(6, -1).T
     squares = np.mean(np.square(np.asarray(problem.flip_cost(states), float) / 2))  # half of what a flip costs
-    assert RUN._mean_field(problem) ** 2 == pytest.approx(squares)
+    assert problem.mean_field() ** 2 == pytest.approx(squares)
 
 
 def test_runs_that_diverge_are_failures():

@@ -53,7 +53,8 @@ def figures_page(folder: Path) -> str:
         "All was measured at the scale that two shared cores can do, with fewer instances and steps than in the "
         "papers: *was not seen* and *does not hold* may be for want of steps, and each page says what was cut. Only "
         "abstract and captions of paper A are quoted; its other claims are from memory. `lehr reproduce FIGURE` makes "
-        "any of them again, `--scale paper` at its own size, which was not run.\n",
+        "any of them again, `--scale paper` at its own size, which was not run: [what that costs](../paper_scale.md)."
+        "\n",
     ]
     for name in names:
         text = (folder / name / f"{name}.md").read_text()

@@ -1,5 +1,7 @@
 """Methods side by side on one problem: the same seconds for each, residual energy against time, time to solution."""
 
+import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,12 +19,13 @@ from lehr.exact.choose import Reference, exact
 from lehr.metrics import Interval, bootstrap, is_ground, time_to_solution, wilson
 from lehr.plan import ALL_METHODS
 from lehr.problem.base import Problem, fingerprint
-from lehr.solve import solve
+from lehr.solve import DivergenceError, solve
 
 # Steps of the first rung; each rung doubles them.
 _FIRST_STEPS = {"network": 25, "chain": 8}
 # Independent runs of one rung: error bars need several.
 _RUNS = {"network": 8, "chain": 32}
+_SEEDS = 2**32
 _FILE = "comparison.json"
 
 
@@ -31,7 +34,8 @@ class Rung:
     """Independent runs of one method with one number of steps.
 
     `seconds` is the wall-clock time of all runs together, without start-up: building and compiling, which each method
-    pays once (`startup_seconds`). `energies` are the lowest that each run has met.
+    pays once (`startup_seconds`). `energies` are the lowest that each run has met; those that `diverged` are failures,
+    and have none.
     """
 
     method: str
@@ -39,11 +43,27 @@ class Rung:
     seconds: float
     startup_seconds: float
     energies: tuple[float, ...]
+    diverged: int = 0
+
+    @property
+    def num_runs(self) -> int:
+        """Runs with those that diverged."""
+        return len(self.energies) + self.diverged
 
     @property
     def seconds_per_run(self) -> float:
         """Share of one run in the wall-clock time: runs side by side use the machine's processors together."""
-        return self.seconds / len(self.energies)
+        return self.seconds / self.num_runs
+
+    @property
+    def lowest(self) -> float:
+        """The lowest energy that any run has met, infinite where all diverged."""
+        return min(self.energies, default=math.inf)
+
+    @property
+    def failures(self) -> str:
+        """How many runs diverged, in words; nothing where none did."""
+        return f"{self.diverged} of {self.num_runs} runs diverged" if self.diverged else ""
 
 
 @dataclass(frozen=True)
@@ -70,21 +90,23 @@ class Comparison:
 
     def residual(self, rung: Rung) -> Interval:
         """Mean over the runs of (lowest energy met - target) / N, 0 for the target to rounding, with a bootstrap
-        interval of 95 %."""
+        interval of 95 %; of those that did not diverge, infinite where all did."""
+        if not rung.energies:
+            return Interval(math.inf, math.inf, math.inf)
         above = np.where(self._met(rung), 0, np.array(rung.energies) - self.target)
         return bootstrap(above / self.problem.num_spins)
 
     def hits(self, rung: Rung) -> int:
         """Number of runs that have met the target."""
-        return int(self._met(rung).sum())
+        return int(self._met(rung).sum()) if rung.energies else 0
 
     def success(self, rung: Rung) -> Interval:
         """Probability that one run meets the target, with Wilson's interval of 95 %."""
-        return wilson(self.hits(rung), len(rung.energies))
+        return wilson(self.hits(rung), rung.num_runs)
 
     def time_to_solution(self, rung: Rung) -> Interval:
         """Seconds of repeated runs to meet the target with a probability of 99 %, with the interval of 95 %."""
-        return time_to_solution(self.hits(rung), len(rung.energies), rung.seconds_per_run)
+        return time_to_solution(self.hits(rung), rung.num_runs, rung.seconds_per_run)
 
     def best(self, method: str) -> Rung:
         """The rung with the shortest time to solution, or the lowest mean energy where none has met the target."""
@@ -109,7 +131,7 @@ class Comparison:
         return f"{first} is the fastest: {_shown(fastest)} s to solution{unsure}"
 
     def _merit(self, rung: Rung) -> tuple[float, float]:
-        return self.time_to_solution(rung).value, float(np.mean(rung.energies))
+        return self.time_to_solution(rung).value, float(np.mean(rung.energies)) if rung.energies else math.inf
 
     def summary(self) -> dict[str, Any]:
         """The JSON-able dict that `lehr compare --json` prints."""
@@ -148,6 +170,11 @@ class Comparison:
                 f"{_shown(self.success(rung)):<22}{_shown(self.time_to_solution(rung)):<28}{self._startup(method):>10.1f}"
             )
         lines += ["", self.verdict]
+        lines += [
+            f"{rung.method}, {rung.num_steps} steps: {rung.failures}, and count as failures"
+            for rung in self.rungs
+            if rung.diverged
+        ]
         return printable(lines)
 
     __repr__ = __str__
@@ -171,7 +198,8 @@ def compare(
     """Run every method on a ladder of step numbers, each twice the last, within `seconds` of each method's own time.
 
     Every rung is a batch of independent runs with the method's default settings: 8 networks, or 32 Markov chains. Each
-    run counts with the lowest energy that it has met, whichever method it is. A ladder ends where the next
+    run counts with the lowest energy that it has met, whichever method it is; where a network diverges, the runs of its
+    rung are made one by one, and those that diverge again are failures. A ladder ends where the next
     rung would not fit into what is left of the seconds (the first is always run). Start-up is reported, not counted.
 
     Args:
@@ -187,6 +215,7 @@ def compare(
 
     Raises:
         InputError: for unknown methods, seconds that are not positive, or a folder with another comparison.
+        DivergenceError: where every run of every method diverged and no exact method applies.
 
     Source: T. F. Rønnow et al., Science 345, 420 (2014), on how to compare; residual energies as in paper A, fig. 4.
 
@@ -211,7 +240,7 @@ def compare(
             if out is not None:
                 _keep(out, spec, rungs, None)
             report(rung)
-    target, oracle = _target(problem, reference, min(min(rung.energies) for rung in rungs))
+    target, oracle = _target(problem, reference, min(rung.lowest for rung in rungs))
     ordered = tuple(r for method in methods for r in rungs if r.method == method)
     comparison = Comparison(problem, target, oracle, ordered)
     if out is not None:
@@ -232,15 +261,41 @@ def _ladder(problem: Problem, method: str, seconds: float, seed: int, done: list
     options = {"replicas": _RUNS[kind], "seed": seed, "progress": False}
     if kind == "network":
         options["num_final_samples"] = 100
-    started = time.perf_counter()
-    solve(problem, method, num_steps=1, **options)  # what this compiles, JAX and Numba keep
-    startup = time.perf_counter() - started
+    startup = _started(problem, method, options)
     while _room_for_another(done, seconds):
         steps = _FIRST_STEPS[kind] * 2 ** len(done)
-        result = solve(problem, method, num_steps=steps, **options)
-        energies = tuple(float(energy) for energy in result.replica_best_energies)
-        done.append(Rung(method, steps, result.seconds["train"] + result.seconds["sample"], startup, energies))
-        yield done[-1]
+        try:
+            result = solve(problem, method, num_steps=steps, **options)
+            energies = tuple(float(energy) for energy in result.replica_best_energies)
+            rung = Rung(method, steps, result.seconds["train"] + result.seconds["sample"], startup, energies)
+        except DivergenceError:
+            rung = _one_by_one(problem, method, steps, startup, options)
+        done.append(rung)
+        yield rung
+
+
+def _started(problem: Problem, method: str, options: dict[str, Any]) -> float:
+    """Seconds of a single step and all before it; what this compiles, JAX and Numba keep."""
+    started = time.perf_counter()
+    with contextlib.suppress(DivergenceError):
+        solve(problem, method, num_steps=1, **options)
+    return time.perf_counter() - started
+
+
+def _one_by_one(problem: Problem, method: str, steps: int, startup: float, options: dict[str, Any]) -> Rung:
+    """A rung whose runs do not train in one program, so that one that diverges takes no other with it."""
+    alone = {**options, "replicas": 1}
+    startup += _started(problem, method, alone)
+    energies, seconds = [], 0.0
+    for number in range(options["replicas"]):
+        started = time.perf_counter()
+        try:
+            result = solve(problem, method, num_steps=steps, **{**alone, "seed": (options["seed"] + number) % _SEEDS})
+            energies.append(float(result.replica_best_energies[0]))
+            seconds += result.seconds["train"] + result.seconds["sample"]
+        except DivergenceError:
+            seconds += time.perf_counter() - started
+    return Rung(method, steps, seconds, startup, tuple(energies), options["replicas"] - len(energies))
 
 
 def _room_for_another(done: list[Rung], seconds: float) -> bool:
@@ -257,6 +312,8 @@ def _reference(problem: Problem) -> Reference | None:
 
 def _target(problem: Problem, reference: Reference | None, lowest: float) -> tuple[float, str]:
     """The energy that counts as success, and how it is known."""
+    if reference is None and math.isinf(lowest):
+        raise DivergenceError("Every run of every method diverged: there is no energy to compare.")
     if reference is None:
         return lowest, "lowest energy met by any method, not certified"
     if lowest < reference.ground_energy - problem.resolution:

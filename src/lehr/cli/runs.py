@@ -101,8 +101,8 @@ def compare(
     from lehr.problem.io import load_problem
 
     def report(rung: Rung) -> None:
-        lowest = min(rung.energies)
-        print(f"{rung.method:<11}{rung.num_steps:>8} steps {rung.seconds:8.2f} s  best {lowest:.10g}", file=sys.stderr)
+        told = [f"best {rung.lowest:.10g}"] * bool(rung.energies) + [rung.failures] * bool(rung.diverged)
+        print(f"{rung.method:<11}{rung.num_steps:>8} steps {rung.seconds:8.2f} s  {', '.join(told)}", file=sys.stderr)
 
     problem = load_problem(file, format)
     comparison = side_by_side(

@@ -183,6 +183,14 @@ class Problem(eqx.Module):
                 total = total + sum_by_index(squares, terms.indices[:, position], self.num_spins)
         return largest * xp.sqrt(total)
 
+    def mean_field(self) -> float:
+        """Local field, root mean square over the spins and over random states, in the units of H.
+
+        >>> Problem.from_terms(3, {(0, 1): -3.0, (1, 2): 4.0}).mean_field() ** 2  # of 9, 25 and 16
+        16.666666666666668
+        """
+        return float(np.sqrt(np.mean(np.square(self.field_scale()))))
+
     def _checked_spins(self, spins: Spins) -> ArrayLike:
         # Gathers never fail here: JAX clamps an index that is too large, and a row that is too long loses its tail.
         s = as_real_spins(spins)

@@ -42,7 +42,7 @@ def _comparison(summary: Mapping[str, Any]) -> str:
     rows = [
         [
             rung["method"],
-            str(rung["num_steps"]),
+            _steps(rung),
             f"{rung['seconds_per_run']:.3g}",
             *(_shown(*_finite_or_infinite(rung[key])) for key in keys),
         ]
@@ -55,6 +55,12 @@ def _comparison(summary: Mapping[str, Any]) -> str:
         Section("All rungs", "Every method had the same seconds; start-up is not counted.", [table([head, *rows])]),
     ]
     return page(f"{problem['name']}: methods side by side", f"{problem['num_spins']} spins", sections)
+
+
+def _steps(rung: Mapping[str, Any]) -> str:
+    """Of a rung, with how many of its runs diverged; comparisons of old do not say."""
+    diverged = rung.get("diverged", 0)
+    return f"{rung['num_steps']}{f' ({diverged} diverged)' if diverged else ''}"
 
 
 def _of_rungs(method: str, rungs: list[Mapping[str, Any]], name: str) -> Series:

@@ -8,7 +8,9 @@ import scipy  # whose parts are loaded when they are first used
 import xarray as xr
 from jaxtyping import Float64
 
+from lehr.metrics import average, wilson
 from lehr.reproduce.figure import table
+from lehr.reproduce.statistics import of_known
 
 # An excess of so many percent counts as having left the exact curve.
 MOST = 1.0
@@ -136,10 +138,43 @@ def told_table(data: xr.Dataset, control: str, more: Callable[[xr.Dataset], dict
     return table(rows)
 
 
+def by_size(values: xr.DataArray, form: str, unit: str = "", most: float = math.inf) -> str:
+    """The mean over the seeds of each size, with Student's interval of 95 % as far as it lies between 0 and `most`,
+    which the numbers cannot leave but for noise; nothing where there is none.
+
+    >>> runs = xr.DataArray([[1.0, 2.0, 3.0], [5.0, np.nan, np.nan]], {"size": [3, 6]}, ("size", "seed"))
+    >>> by_size(runs, ".1f", " %")
+    '2.0 [0.0, 4.5] % at L = 3, 5.0 % at L = 6'
+    """
+    told = []
+    for size in values["size"].values.tolist():
+        mean, low, high = of_known(values.sel(size=size).values, average)
+        if not math.isnan(low):
+            low, high = max(low, min(mean, 0.0)), min(high, max(mean, most))
+        value, *ends = (format(number, form) for number in (mean, low, high))
+        if value != "nan":
+            interval = "" if "nan" in ends or ends[0] == ends[1] else f" [{ends[0]}, {ends[1]}]"
+            told.append(f"{value}{interval}{unit} at L = {size}")
+    return ", ".join(told)
+
+
 def counted(of: xr.Dataset, holds: xr.DataArray, among: xr.DataArray | None = None) -> str:
-    """How many of the runs that were measured something is true of, as `2 of 3`."""
+    """How many of the runs that were measured something is true of, with Wilson's interval of 95 %, as
+    `2 of 3 [21%, 94%]`."""
     done = of["found"].notnull() if among is None else among
-    return f"{int((holds & done).sum())} of {int(done.sum())}"
+    return shares(int((holds & done).sum()), int(done.sum()))
+
+
+def shares(hits: int, trials: int) -> str:
+    """A count with Wilson's interval of 95 %, where anything was tried.
+
+    >>> shares(2, 3), shares(0, 0)
+    ('2 of 3 [21%, 94%]', '0 of 0')
+    """
+    if not trials:
+        return "0 of 0"
+    _, low, high = wilson(hits, trials)
+    return f"{hits} of {trials} [{low:.0%}, {high:.0%}]"
 
 
 def log_edges(low: float, high: float, number: int) -> list[float]:

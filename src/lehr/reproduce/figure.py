@@ -13,7 +13,7 @@ from lehr._files import written_whole
 from lehr._netcdf import write_dataset
 from lehr._types import InputError
 from lehr._version import __version__
-from lehr.tasks import Point, Step, Value, machine, run_tasks
+from lehr.tasks import Point, Step, Value, run_tasks
 
 SCALES = ("smoke", "laptop", "paper")
 
@@ -83,7 +83,7 @@ def make(figure: Figure, scale: str, out: str | Path, *, report: Callable[[Step]
         "title": figure.title,
         "scale": scale,
         "version": __version__,
-        "machine": machine(),
+        "machine": measured.attrs["machine"],
     }
     file = out / f"{figure.name}.nc"
     write_dataset(data, file)
@@ -145,8 +145,8 @@ def _text(figure: Figure, data: xr.Dataset, spec: Spec, failures, pictures: list
         "## How it was made",
         filled(
             f"`lehr reproduce {figure.name} --scale {data.attrs['scale']}` with Lehr {__version__} on "
-            f"{data.attrs['machine']}: {number} tasks in {seconds:.0f} seconds, compilation included. "
-            f"Every number is in `{figure.name}.nc`."
+            f"{data.attrs['machine'].replace('; ', ' and on ')}: {number} tasks in {seconds:.0f} seconds, compilation "
+            f"included. Every number is in `{figure.name}.nc`."
         ),
     ]
     if failures:

@@ -10,10 +10,12 @@ from lehr.problem.newman_moore import newman_moore
 from lehr.reproduce.along import (
     MOST,
     above_exact,
+    by_size,
     counted,
     judged_against_exact,
     log_edges,
     nothing,
+    shares,
     spread,
     told_table,
     windowed,
@@ -99,7 +101,8 @@ natural gradient, geometrically from 0.87 J to 0.026 J{told_default(spec)}.
 
 F / N is averaged over windows of the temperature, without the warm-up, and F_exact is that of this finite lattice,
 averaged over the same temperatures. Errors are standard errors of the window's samples, and T / M for what M samples
-cannot show. Where seeds differ, their mean stands with the least and the largest. Final samples of *{PAPER}* are drawn
+cannot show. In the table the mean over the seeds stands with the least and the largest, in what follows with Student's
+interval of 95 %, and counts with Wilson's. Final samples of *{PAPER}* are drawn
 at T = 0, those of *{DEFAULT}* at 0.026 J."""
 
 
@@ -129,15 +132,16 @@ def _followed(of: xr.Dataset, other: xr.Dataset | None) -> list[Statement]:
     measured = bool(seen)
     sure = of["worst_excess"] - 2 * of["worst_error"]
     left = (sure > MOST).where(of["worst_excess"].notnull())
-    beside = "" if other is None else f", against {spread(other['worst_excess'], '.1f')} % of the default"
+    beside = "" if other is None else f"; of the default {by_size(other['worst_excess'], '.1f', ' %')}"
     return [
         Statement("The free energy stays above the exact one, as an upper bound", sound, measured, seen),
         Statement(
             f"Every run leaves the exact curve on the way, by more than {MOST:g} %",
             bool(left.sum() == left.notnull().sum()),
             measured,
-            f"{int(left.sum())} of {int(left.notnull().sum())} runs, by at most "
-            f"{spread(of['worst_excess'], '.1f')} % at T = {spread(of['worst_control'])} J{beside}",
+            f"{shares(int(left.sum()), int(left.notnull().sum()))} runs; by at most "
+            f"{by_size(of['worst_excess'], '.1f', ' %')}, where T = {by_size(of['worst_control'], '.2f', ' J')}"
+            f"{beside}",
         ),
     ]
 
@@ -153,7 +157,7 @@ def _sizes_compared(of: xr.Dataset, spec: Spec) -> list[Statement]:
             f"The more so at L = {int(of['size'].max())} than at L = {int(of['size'].min())}, in equally many steps",
             bool(large.min() > small.max()),
             bool(fair and small.notnull().any() and large.notnull().any()),
-            f"at most {spread(large, '.1f')} % against {spread(small, '.1f')} % above",
+            f"at most {by_size(of['worst_excess'], '.1f', ' %')} above",
         )
     ]
 
@@ -186,8 +190,8 @@ def _ended(of: xr.Dataset) -> list[Statement]:
                 "Where there are several ground states, only the trivial one is found",
                 bool((alone == several).all()),
                 bool(several.any()),
-                f"of {int(several.sum())} runs that ended in ground states {int(alone.sum())} found the trivial one "
-                f"alone, and {int(every.sum())} found all",
+                f"of the runs that ended in ground states {counted(of, alone, several)} found the trivial one alone, "
+                f"and {counted(of, every, several)} found all",
             )
         )
     return statements
@@ -195,7 +199,7 @@ def _ended(of: xr.Dataset) -> list[Statement]:
 
 def _explained(data: xr.Dataset) -> str:
     parts = [
-        f"*{name}*, {spread(of['towards_uniform'], '.0%')}"
+        f"*{name}*, {by_size(of['towards_uniform'], '.0%', most=1.0)}"
         for name in data["variant"].values.tolist()
         if (of := data.sel(variant=name))["worst_excess"].notnull().any()
     ]
@@ -207,12 +211,8 @@ interactions by then, one at 0 % everything.{_at_one(data)} Averages over window
 def _at_one(data: xr.Dataset) -> str:
     """How little seeds differ on the way there: the same lag in all, or accidents of each?"""
     paper = data.sel(variant=PAPER)["excess_at_one"]
-    each = [
-        f"{spread(of, '.1f')} % at L = {size}"
-        for size in data["size"].values.tolist()
-        if (of := paper.sel(size=size)).notnull().any()
-    ]
-    return f" At T = J the excess of *{PAPER}* is {', '.join(each)}." if each else ""
+    told = by_size(paper, ".1f", " %")
+    return f" At T = J the excess of *{PAPER}* is {told}." if told else ""
 
 
 def draw_free_energy(data: xr.Dataset, spec: Spec) -> Any:
@@ -246,7 +246,7 @@ _CLAIM_B = f"""{_CLAIM}, for L = 3 and 6, with 4 and 16 ground states:
 Here every lattice is compared with its own exact free energy, that with all its ground states."""
 _LAPTOP = {
     "sizes": [5, 16],
-    "num_seeds": 2,
+    "num_seeds": 5,
     "variants": [PAPER, DEFAULT],
     "paper": {"5": quicker(10), "16": quicker(50)},
     "default": {},

@@ -10,9 +10,9 @@ from lehr.metrics import Interval, average
 from lehr.reproduce.dense import CAPTION, SCALES, SK
 from lehr.reproduce.figure import Figure, Spec, filled, table
 from lehr.reproduce.paper_a import ABSTRACT, FROM_MEMORY, SOURCE, default_of
-from lehr.reproduce.residual import EDGES, FLOOR, axes_of_ladders, measure_residual, of_known, summarise_residual
+from lehr.reproduce.residual import EDGES, FLOOR, axes_of_ladders, measure_residual, summarise_residual
 from lehr.reproduce.residual_words import last_rung, told_haste, told_how
-from lehr.reproduce.statistics import shown
+from lehr.reproduce.statistics import of_known, shown
 from lehr.reproduce.verdict import FAILS, UNSEEN, Statement, judged
 
 # Each figure of the lower row with the one above it, whose measurement it shares.

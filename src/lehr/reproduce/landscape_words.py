@@ -177,9 +177,15 @@ def _verdict_maps(told: _Told) -> list[_Statement]:
         _rougher(told, PAPER),
     ]
     if PAPER_QUANTUM in told.data["variant"].values:
+        first = told.count(PAPER_QUANTUM, "warm", "is_minimum")
         wider = told.paired(PAPER_QUANTUM, "low_area", "warm", "middle")
         end = told.count(PAPER_QUANTUM, "end", "is_minimum")
         statements += [
+            (
+                f"*{PAPER_QUANTUM}* before annealing: the same bright spot",
+                _in_all(first),
+                f"in {told.counted(PAPER_QUANTUM, 'warm', 'is_minimum')} no point lay below the centre",
+            ),
             (
                 f"*{PAPER_QUANTUM}* mid-anneal: a large region of constant low energy",
                 _in_all(wider),
@@ -193,6 +199,7 @@ def _verdict_maps(told: _Told) -> list[_Statement]:
                 f"in {told.counted(PAPER_QUANTUM, 'end', 'is_minimum')}; "
                 f"{told.shown(PAPER_QUANTUM, 'end', 'below', '.0%')} of the plane below the centre",
             ),
+            _rougher(told, PAPER_QUANTUM, f"*{PAPER_QUANTUM}* at the end: high barriers around it"),
         ]
     return statements
 
@@ -201,6 +208,7 @@ def _verdict_surfaces(told: _Told) -> list[_Statement]:
     """The paper's statements about its figure 5, one by one."""
     start = told.count(PAPER, "start", "is_minimum")
     none = told.count(PAPER, "end", "is_no_minimum")
+    plateaus = told.paired(PAPER, "plateau", "warm", "end")
     near = told.of(PAPER, "warm")["excess"].values
     near = np.abs(near[np.isfinite(near)])
     return [
@@ -226,6 +234,13 @@ def _verdict_surfaces(told: _Told) -> list[_Statement]:
         ),
         _rougher(told, PAPER),
         (
+            "Sizeable plateaus appear",
+            _in_all(plateaus),
+            f"larger at the end than after the warm-up in {plateaus[0]} of {plateaus[1]} seeds: "
+            f"{told.shown(PAPER, 'end', 'plateau', '.0%')} of the plane, after "
+            f"{told.shown(PAPER, 'warm', 'plateau', '.0%')}",
+        ),
+        (
             "At the end the minimum has disappeared",
             _in_all(none),
             f"points below the centre in {told.counted(PAPER, 'end', 'is_no_minimum')}: "
@@ -234,10 +249,12 @@ def _verdict_surfaces(told: _Told) -> list[_Statement]:
     ]
 
 
-def _rougher(told: _Told, variant: str) -> _Statement:
+def _rougher(
+    told: _Told, variant: str, claim: str = "The landscape becomes more rugged, with rapidly changing barriers"
+) -> _Statement:
     rougher = told.paired(variant, "structure", "warm", "end")
     return (
-        "The landscape becomes more rugged, with rapidly changing barriers",
+        claim,
         _in_all(rougher),
         f"rougher at the end than after the warm-up, noise apart, in {rougher[0]} of {rougher[1]} seeds: "
         f"{told.shown(variant, 'end', 'structure', '.3f')} after {told.shown(variant, 'warm', 'structure', '.3f')}",

@@ -5,19 +5,25 @@ energy, per spin, in the units of H.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
+from lehr.baseline.settings import BASELINES
 from lehr.metrics import Interval, power_law, typical
 from lehr.reproduce.figure import Spec
 from lehr.reproduce.paper_a import instance_of, is_chain, options_of
+from lehr.reproduce.statistics import of_known
 from lehr.result import Result
 from lehr.solve import DivergenceError, solve
+from lehr.sweep.statistics import MOST_UNSEEN
 from lehr.tasks import Value
+
+Known = Float64[np.ndarray, " k"]
+Hidden = Bool[np.ndarray, " k"]
 
 # What is known of a fitted power law.
 FITTED = ("exponent_mean", "exponent_low", "exponent_high", "prefactor", "off_line", "num_fitted")
@@ -39,10 +45,10 @@ def measure_residual(spec: Spec, system: str, variant: str, instance: int) -> xr
     """The whole ladder of one variant on one instance; a rung that diverged, and one that a shorter ladder has not, is
     NaN.
 
-    Of each rung: `annealing` steps, `steps` of gradient or sweeps, `residual`, `lowest` energy met above the ground
-    energy per spin, `ground_share` of the samples, `floor` (below which the samples cannot see: one flip of cost 1
-    among all of them), `seconds` of one network or read, `below` whether an energy below the reference was met; and
-    the `histogram` of single samples of the last rung.
+    Of each rung: `annealing` steps, `steps` of gradient or sweeps with warm-up and pre-anneal, `residual`, `lowest`
+    energy met above the ground energy per spin, `ground_share` of the samples, `floor` (`floor_of`), `seconds` of one
+    network or read, `below` whether an energy below the reference was met; and the `histogram` of single samples of
+    the last rung.
     """
     given = spec["variants"][variant]
     rungs = [] if system not in given.get("systems", spec["systems"]) else given["ladder"]
@@ -75,12 +81,26 @@ def _rung(spec: Spec, system: str, variant: str, instance: int, number: int) -> 
         "residual": above.mean(),
         "lowest": above_ground(result.best_energy, ground, problem.resolution) / n,
         "ground_share": (above == 0).mean(),
-        "floor": 1 / (n * above.size),
+        "floor": floor_of(result),
         "seconds": result.seconds["train"] / alone,
         "below": float(result.best_energy < ground - problem.resolution),
         "diverged": 0.0,
         "histogram": histogram(above.ravel()),
     }
+
+
+def floor_of(result: Result) -> float:
+    """Below this residual the samples cannot see: one of them that lies the mean field of the problem above the ground
+    energy, per spin. Every sample of a network counts; of a chain the last states of a read belong together and count
+    once, those of all its slices too.
+
+    >>> pair = instance_of({"systems": {"two spins": ["chain", 2, "pm1"]}}, "two spins", 1).problem
+    >>> floor_of(solve(pair, "sqa", num_steps=1, replicas=10, num_slices=8))
+    0.05
+    """
+    reads, drawn = result.energies.shape
+    samples = reads if result.method in BASELINES else reads * drawn
+    return result.problem.mean_field() / (result.problem.num_spins * samples)
 
 
 def above_ground(energies, ground_energy: float, resolution: float) -> Float64[np.ndarray, "..."]:
@@ -107,29 +127,35 @@ def histogram(residuals: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, " bin
 
 
 def _num_steps(result: Result) -> float:
-    """Gradient steps or sweeps, warm-up included."""
+    """Gradient steps or sweeps, with the warm-up and the sweeps of a pre-anneal in one slice."""
     settings = result.spec["settings"]
     annealing = settings["num_annealing_steps"] * settings["num_training_steps"]
-    return float(settings["num_warmup_steps"] + annealing + settings["num_hold_steps"])
+    before = settings["num_warmup_steps"] + (settings["num_preanneal_steps"] if result.method == "sqa" else 0)
+    return float(before + annealing + settings["num_hold_steps"])
 
 
 def summarise_residual(data: xr.Dataset) -> xr.Dataset:
     """The data with, for each rung, the typical residual over the instances (`typical_mean`, `_low`, `_high`: its
-    interval of 95 %), the typical seconds, how many instances were measured and in how many of them a ground
-    state was met; and for each variant the exponent of the power law with its interval, by which factor the typical
-    residuals lie off it at most, and of how many rungs it is.
+    interval of 95 %, from 0 on where an instance is at the floor of its samples), the typical seconds, how many
+    instances were measured, in how many of them a ground state was met, and how many are at the floor; and for each
+    variant the exponent of the power law with its interval, by which factor the typical residuals lie off it at most,
+    and of how many rungs it is.
 
     Rungs enter the fit from `spec["fit_from"]` annealing steps on, while no instance is at the floor of its samples.
     """
-    value = np.maximum(data["residual"], data["floor"])
     over = {"input_core_dims": [["instance"]], "vectorize": True}
-    middle, low, high = xr.apply_ufunc(typical_of, value, output_core_dims=[[], [], []], **over)
     seconds = xr.apply_ufunc(lambda row: typical_of(row)[0], data["seconds"], **over)
     known = data["residual"].notnull()
+    floored = (data["residual"] <= data["floor"]) & known
+    value = np.maximum(data["residual"], data["floor"])
+    middle, low, high = xr.apply_ufunc(
+        within_floors, value, floored, xr.zeros_like(floored), output_core_dims=[[], [], []],
+        input_core_dims=[["instance"]] * 3, vectorize=True,
+    )  # fmt: skip
     data = data.assign(
         typical_mean=middle, typical_low=low, typical_high=high, typical_seconds=seconds,
         num_known=known.sum("instance"), num_solved=((data["lowest"] == 0) & known).sum("instance"),
-        at_floor=((data["residual"] <= data["floor"]) & known).any("instance"),
+        num_floored=floored.sum("instance"), at_floor=floored.any("instance"),
     )  # fmt: skip
     fits = [
         [_fit(data.sel(system=system, variant=variant)) for variant in data["variant"].values]
@@ -149,12 +175,20 @@ def typical_of(values: Float64[np.ndarray, " k"]) -> Interval:
     return of_known(values, typical)
 
 
-def of_known(values: Float64[np.ndarray, " k"], estimate: Callable[..., Interval]) -> Interval:
-    """An estimate of those that were measured; a single one has no interval, and none is NaN."""
-    known = values[np.isfinite(values)]
-    if len(known) < 2:
-        return Interval(float(known[0]) if len(known) else math.nan, math.nan, math.nan)
-    return estimate(known)
+def within_floors(values: Known, above: Hidden, beneath: Hidden) -> Interval:
+    """Typical mean of quotients of which some are no more than this, since what stands `above` the bar is at the floor
+    of its samples, and some no less, since what stands `beneath` it is: it may lie anywhere below the floor, and as far
+    above as goes unseen. A number alone stands above the bar."""
+    found = typical_of(values)
+    if math.isnan(found.low) or not (above | beneath).any():
+        return found
+    most = typical_of(np.where(above, MOST_UNSEEN * values, values)).value
+    least = typical_of(np.where(beneath, values / MOST_UNSEEN, values)).value
+    return Interval(
+        found.value,
+        0.0 if above.any() else min(found.low, least),
+        math.inf if beneath.any() else max(found.high, most),
+    )
 
 
 def _fit(of: xr.Dataset) -> tuple[float, ...]:
@@ -172,19 +206,31 @@ def _fit(of: xr.Dataset) -> tuple[float, ...]:
 
 
 class Ratio(NamedTuple):
-    """By which factor the typical residual of one variant lies above that of another, at so many annealing steps."""
+    """By which factor the typical residual of one variant lies above that of another, at so many annealing steps, and
+    in how many of the instances each of the two is at the floor of the samples, below which nothing is known: an end of
+    the interval that floors hide is 0 or infinity."""
 
     num_annealing: int
     factor: Interval
+    num_instances: int
+    floored: tuple[int, int]
 
 
 class Fall(NamedTuple):
     """How many times as much the typical residual of one variant falls as that of another, between so many annealing
-    steps."""
+    steps; an end of the interval that floors hide is 0 or infinity."""
 
     first: int
     last: int
     factor: Interval
+
+
+class _Pairs(NamedTuple):
+    """Of every instance the quotient of two variants, and whether each of them is at the floor of the samples."""
+
+    values: Known
+    above: Hidden
+    beneath: Hidden
 
 
 def ratio(data: xr.Dataset, system: str, upper: str, lower: str, *, fewest: bool = False) -> Ratio | None:
@@ -195,7 +241,9 @@ def ratio(data: xr.Dataset, system: str, upper: str, lower: str, *, fewest: bool
     if not known:
         return None
     number = min(known) if fewest else max(known)
-    return Ratio(int(number), typical_of(known[number]))
+    pairs = known[number]
+    floored = int(pairs.above.sum()), int(pairs.beneath.sum())
+    return Ratio(int(number), within_floors(*pairs), int(np.isfinite(pairs.values).sum()), floored)
 
 
 def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
@@ -205,21 +253,25 @@ def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
     if len(known) < 2:
         return None
     first, last = min(known), max(known)
-    return Fall(int(first), int(last), typical_of(known[first] / known[last]))
+    one, two = known[first], known[last]
+    pairs = _Pairs(one.values / two.values, one.above | two.beneath, one.beneath | two.above)
+    return Fall(int(first), int(last), within_floors(*pairs))
 
 
-def _ratios(data: xr.Dataset, system: str, upper: str, lower: str) -> dict[float, Float64[np.ndarray, " k"]]:
+def _ratios(data: xr.Dataset, system: str, upper: str, lower: str) -> dict[float, _Pairs]:
     """By the number of annealing steps, where as many instances as anywhere have both, the ratio in each of them."""
     one, other = (data.sel(system=system, variant=name) for name in (upper, lower))
     found = {}
     for number in set(measured_steps(one)) & set(measured_steps(other)):
         # The higher floor for both: a method with few samples must not lose by the size of one of them.
         floor = np.fmax(_at(one, "floor", number), _at(other, "floor", number))
-        above, beneath = (np.maximum(_at(of, "residual", number), floor) for of in (one, other))
-        found[number] = above / beneath
-    counts = {number: int(np.isfinite(values).sum()) for number, values in found.items()}
+        values = [_at(of, "residual", number) for of in (one, other)]
+        above, beneath = (np.maximum(of, floor) for of in values)
+        known = np.isfinite(above / beneath)
+        found[number] = _Pairs(above / beneath, *((of <= floor) & known for of in values))
+    counts = {number: int(np.isfinite(pairs.values).sum()) for number, pairs in found.items()}
     most = max(counts.values(), default=0)
-    return {number: values for number, values in found.items() if counts[number] == most > 0}
+    return {number: pairs for number, pairs in found.items() if counts[number] == most > 0}
 
 
 def measured_steps(of: xr.Dataset) -> list[float]:

@@ -44,7 +44,7 @@ def draw_residuals(data: xr.Dataset, title: str) -> Figure:
         above, below = axes[2 * block : 2 * block + 2, column]
         _draw_ladders(above, data.sel(system=system), "annealing")
         _draw_ladders(below, data.sel(system=system), "typical_seconds")
-        above.set(xlabel="annealing steps", title=system)
+        above.set(xlabel="annealing steps, without warm-up and pre-anneal", title=system)
         below.set(xlabel="seconds of one network or read")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)

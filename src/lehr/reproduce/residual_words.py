@@ -1,7 +1,7 @@
 """What figures of residual energies have in common to say: tables, and statements by what was measured."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -28,13 +28,16 @@ def told_how(data: xr.Dataset, spec: Spec) -> str:
 {told_settings(spec)}
 
 An annealing step is {STEPS_EACH} gradient steps of a network or {STEPS_EACH} sweeps of a chain;
-the warm-up comes on top. The default network is given as many gradient steps for each annealing step as the paper's, a
-twentieth of all as warm-up, and one network stands for the several that `lehr.solve` would train. It ends at a finite
-temperature or field, the paper's at 0.
+{_told_before(spec)} on top, not counted in annealing steps, here and in the paper (from memory).
+The default network is given as many gradient steps for each annealing step as the paper's, a twentieth of all as
+warm-up, and one network stands for the several that `lehr.solve` would train. It ends at a finite temperature or field,
+the paper's at 0.
 {_told_chains(spec)}
 
 The residual energy is the mean of H over the final samples (the last states of all reads, in all slices) above the
-ground energy, per spin; below 1 / (N x samples), what a single flip of cost 1 makes, it counts as that much. Ground
+ground energy, per spin. Its floor is h / (N x samples), h the field on a spin (root mean square over spins and random
+states): what a single sample makes that lies h above the ground energy{_told_reads(spec)}. Lower residuals count as
+that much, and an interval that floors hide begins at 0 or ends at ∞. Ground
 energies: {_told_references(spec)}.{_told_below(data)} Typical residuals are geometric means over the instances, with
 Student's intervals of 95 % of the logarithms; an exponent a, for a residual that goes as (annealing steps)^a, is that
 of least squares on logarithms from {spec["fit_from"]} annealing steps on, and its interval the wider of Student's over
@@ -64,8 +67,22 @@ def _is_cut(spec: Spec, name: str) -> bool:
 
 
 def _told_chains(spec: Spec) -> str:
-    names = [name for name in spec["variants"] if name in ("SA", "SQA")]
+    names = _chains_of(spec)
     return f"*{'* and *'.join(names)}* are Lehr's own chains; sweeps go in the order of the spins." if names else ""
+
+
+def _told_reads(spec: Spec) -> str:
+    """Which states of chains are no samples of their own."""
+    return "; each read of a chain is one sample, with all its slices" if _chains_of(spec) else ""
+
+
+def _chains_of(spec: Spec) -> list[str]:
+    return [name for name in spec["variants"] if is_chain(spec, name)]
+
+
+def _told_before(spec: Spec) -> str:
+    """What comes before the annealing steps."""
+    return "warm-up and pre-anneal come" if "SQA" in spec["variants"] else "the warm-up comes"
 
 
 def _told_references(spec: Spec) -> str:
@@ -104,7 +121,8 @@ def told_residuals(data: xr.Dataset) -> str:
                 continue
             at = of.isel(rung=last)
             diverged = int((of["diverged"] > 0).any("rung").sum())
-            floor = " (floor in some)" if bool(at["at_floor"]) else ""
+            number = int(at["num_floored"])
+            floor = f" ({number} at the floor)" if number else ""
             factor = float(of["off_line"])
             rows.append(
                 [
@@ -138,7 +156,7 @@ def below(
         claim,
         all(one.factor.low > 1 for one in found.values()),
         _known(found) and all(one.num_annealing >= least_steps for one in found.values()),
-        f"the residual of *{upper}* is {told_ratios(found)} that of *{lower}*",
+        f"the residual of *{upper}* is {told_ratios(data, found)} that of *{lower}*{_kept(data, found, upper, lower)}",
         FAILS if any(one.factor.high < 1 for one in found.values()) else UNSEEN,
     )
 
@@ -146,29 +164,30 @@ def below(
 def lower_by(data: xr.Dataset, lower: str, upper: str, factor: float, claim: str) -> Statement:
     """That `lower` ends below `upper` by about this factor in all systems: half of it to twice as much, with an
     interval that leaves out 1. More than claimed where the interval begins beyond that; not seen where the factor is
-    less, for there may be too few steps, or where a wide interval allows both."""
+    less, for there may be too few steps, or where a wide interval or a floor of the samples allows both."""
     found = ratios(data, upper, lower)
     least, most = factor / ABOUT, factor * ABOUT
     enough = all(one.factor.low > 1 and one.factor.value >= least for one in found.values())
     more = any(one.factor.low > most for one in found.values())
     return Statement(
         claim,
-        enough and all(one.factor.value <= most for one in found.values()),
+        enough and all(one.factor.value <= most and math.isfinite(one.factor.high) for one in found.values()),
         _known(found),
-        f"{told_ratios(found)}, where {_short(least)} to {_short(most)} counts as about that much",
+        f"{told_ratios(data, found)}, where {_short(least)} to {_short(most)} counts as about that much"
+        f"{_kept(data, found, upper, lower)}",
         MORE if enough and more else UNSEEN,
     )
 
 
 def comparable(data: xr.Dataset, one: str, other: str, claim: str) -> Statement:
     """That two variants end within a factor of two of each other in all systems, intervals included; wrong where one
-    lies outside."""
+    lies outside, not seen where both are at the floor of their samples."""
     found = ratios(data, other, one)
     return Statement(
         claim,
         all(ratio.factor.low >= 1 / ABOUT and ratio.factor.high <= ABOUT for ratio in found.values()),
         _known(found),
-        f"the residual of *{other}* is {told_ratios(found)} that of *{one}*",
+        f"the residual of *{other}* is {told_ratios(data, found)} that of *{one}*{_kept(data, found, other, one)}",
         FAILS if any(ratio.factor.low > ABOUT or ratio.factor.high < 1 / ABOUT for ratio in found.values()) else UNSEEN,
     )
 
@@ -191,24 +210,41 @@ def _known(found: dict[str, Ratio]) -> bool:
     return bool(found) and all(math.isfinite(one.factor.low) for one in found.values())
 
 
-def told_ratios(found: dict[str, Ratio]) -> str:
-    """Ratios in words, with the system where there are several."""
+def told_ratios(data: xr.Dataset, found: dict[str, Ratio]) -> str:
+    """Ratios in words, with the system where the data have several."""
     each = []
     for system, one in found.items():
         value, low, high = map(_short, one.factor)
         interval = f" [{low}, {high}]" if math.isfinite(one.factor.low) else ""
-        where = f" ({system})" if len(found) > 1 else ""
+        where = f" ({system})" if data.sizes["system"] > 1 else ""
         each.append(f"{value}{interval} times at {one.num_annealing} steps{where}")
     return "; ".join(each)
+
+
+def _kept(data: xr.Dataset, found: dict[str, Ratio], upper: str, lower: str) -> str:
+    """What a statement about two variants leaves open, after it: floors, and systems where it was not tested."""
+    hidden = [
+        f"at the floor *{upper}* in {one.floored[0]} and *{lower}* in {one.floored[1]} of {one.num_instances} "
+        f"instances{f' ({system})' if data.sizes['system'] > 1 else ''}"
+        for system, one in found.items()
+        if any(one.floored)
+    ]
+    return "".join(f"; {one}" for one in hidden) + told_untested(data, found)
+
+
+def told_untested(data: xr.Dataset, tested: Container[str]) -> str:
+    """In which systems a statement was not tested, after it; nothing where it was tested in all."""
+    left = [system for system in data["system"].values.tolist() if system not in tested]
+    return f"; not tested on {' and '.join(left)}" if left else ""
 
 
 def _short(number: float) -> str:
     """Two digits, without an exponent where that is possible.
 
-    >>> _short(1234.5), _short(0.00123)
-    ('1200', '0.0012')
+    >>> _short(1234.5), _short(0.00123), _short(math.inf)
+    ('1200', '0.0012', '∞')
     """
-    return f"{float(f'{number:.2g}'):g}"
+    return "∞" if math.isinf(number) else f"{float(f'{number:.2g}'):g}"
 
 
 def exponents(data: xr.Dataset, variant: str, expected: tuple[float, float], claim: str) -> Statement:
@@ -223,7 +259,7 @@ def exponents(data: xr.Dataset, variant: str, expected: tuple[float, float], cla
         len(inside) == len(known),
         bool(known),
         f"its interval is inside of this range in {len(inside)} and outside in {len(outside)} of {len(known)} systems: "
-        f"{_listed(known)}",
+        f"{_listed(known)}{_unfitted(data, known)}",
         FAILS if outside else UNSEEN,
     )
 
@@ -241,7 +277,7 @@ def power_laws(data: xr.Dataset, variant: str, claim: str) -> Statement:
         len(seen) == len(known),
         bool(known),
         f"seen in {len(seen)} of {len(known)} systems, of which {len(many)} have {LEAST_POINTS} points or more; points "
-        f"lie off their lines by a factor of {worst:.2f} at most",
+        f"lie off their lines by a factor of {worst:.2f} at most{_unfitted(data, known)}",
         FAILS if len(straight) < len(many) else UNSEEN,
     )
 
@@ -261,7 +297,7 @@ def steeper(data: xr.Dataset, variant: str, others: Sequence[str], claim: str) -
         claim,
         all(factor.low > 1 for factor in factors),
         {name for name, *_ in found} == set(others) and all(math.isfinite(factor.low) for factor in factors),
-        f"its residual falls {'; '.join(seen)}",
+        f"its residual falls {'; '.join(seen)}{told_untested(data, {system for _, system, _ in found})}",
         FAILS if any(factor.high < 1 for factor in factors) else UNSEEN,
     )
 
@@ -286,6 +322,10 @@ def _known_exponents(data: xr.Dataset, variant: str) -> list[xr.Dataset]:
         return []
     each = (data.sel(variant=variant, system=system) for system in data["system"].values.tolist())
     return [of for of in each if math.isfinite(float(of["exponent_mean"]))]
+
+
+def _unfitted(data: xr.Dataset, known: Sequence[xr.Dataset]) -> str:
+    return told_untested(data, {of["system"].item() for of in known})
 
 
 def _listed(known: Sequence[xr.Dataset]) -> str:

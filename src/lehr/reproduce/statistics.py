@@ -54,8 +54,13 @@ def shown(of: xr.Dataset, name: str, form: str) -> str:
     return value if low == high or math.isnan(numbers[1]) else f"{value} [{low}, {high}]"
 
 
-def _mean(values: np.ndarray) -> Interval:
+def of_known(values: np.ndarray, estimate: Callable[..., Interval]) -> Interval:
+    """An estimate of those that were measured; a single one has no interval, and none is NaN."""
     known = values[np.isfinite(values)]
-    if len(known) > 1:
-        return bootstrap(known)
-    return Interval(float(known[0]) if len(known) else math.nan, math.nan, math.nan)
+    if len(known) < 2:
+        return Interval(float(known[0]) if len(known) else math.nan, math.nan, math.nan)
+    return estimate(known)
+
+
+def _mean(values: np.ndarray) -> Interval:
+    return of_known(values, bootstrap)

@@ -163,18 +163,13 @@ def _of_instances(grid: Grid, found: xr.Dataset, known: list[_Known]) -> xr.Data
     data = data.assign(
         num_spins=("instance", [problem.num_spins for problem in problems]),
         resolution=("instance", [problem.resolution for problem in problems]),
-        mean_field=("instance", [_mean_field(problem) for problem in problems]),
+        mean_field=("instance", [problem.mean_field() for problem in problems]),
         **{name: ("instance", [getattr(one, name) for one in known]) for name in _Known._fields},
         **_of_settings(grid, rows.values),
     )
     varied = dict.fromkeys(name for setting in spec.settings for name in setting.varied if name != "num_steps")
     data = data.assign_coords({name: ("setting", _column(spec, name)) for name in varied})
     return data.transpose("instance", "setting", "seed", "replica", ...)
-
-
-def _mean_field(problem: Problem) -> float:
-    """The field on a spin, root mean square over the spins and over random states, in the units of H."""
-    return float(np.sqrt(np.mean(np.square(problem.field_scale()))))
 
 
 def _of_settings(grid: Grid, batch_of: np.ndarray) -> dict[str, Any]:

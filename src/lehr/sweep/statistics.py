@@ -12,7 +12,7 @@ from lehr.metrics import Interval, bootstrap, time_to_solution, typical, wilson
 ESTIMATES = ("residual_typical", "best_residual_typical", "success_mean", "time_to_solution_typical")
 ENDS = ("", "_low", "_high")
 # Where none of M samples lies above the target, 95 % allow a share of so many of them that do.
-_UNSEEN = -math.log(0.05)
+MOST_UNSEEN = -math.log(0.05)
 _RESIDUALS = ("residual", "best_residual")
 
 
@@ -134,13 +134,13 @@ def _typical(runs: list[np.ndarray], floors: np.ndarray) -> Interval:
     floored = means <= least
     if floored.all():
         value = typical(least).value
-        return Interval(value, 0.0, _UNSEEN * value)
+        return Interval(value, 0.0, MOST_UNSEEN * value)
     if len(pairs) > 1:
         found = typical(np.maximum(means, least))
         if not floored.any():
             return found
         # The floored ones may be anywhere below the floor, and as far above as goes unseen.
-        most = typical(np.where(floored, _UNSEEN * least, means)).value
+        most = typical(np.where(floored, MOST_UNSEEN * least, means)).value
         return found._replace(low=0.0, high=max(found.high, most))
     ((row, floor),) = pairs
     found = bootstrap(row) if row.size > 1 else Interval(float(row[0]), math.nan, math.nan)
