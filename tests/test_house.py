@@ -19,6 +19,7 @@ ROOMS = [
     "_files",
     "_netcdf",
     "gf2",
+    "shares",
     "problem/base",
     "problem/_arguments",
     "problem/chain",
