@@ -109,6 +109,7 @@ ROOMS = [
     "tune",
     "sampler",
     "tasks",
+    "mirror",
     "cluster",
     "landscape/snapshot",
     "landscape/loss",
