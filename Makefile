@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 BIN := $(VENV)/bin
+# The environment of the demo, and that of everything.
+RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -14,14 +16,16 @@ help:  ## print the targets
 
 install: $(INSTALLED)  ## make the virtual environment with the pinned versions
 
-$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard $(addprefix src/lehr/native/*.,cpp h inc))
+$(RUNS): EXTRAS := plot
+$(INSTALLED): EXTRAS := all,dev,docs
+$(RUNS) $(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard $(addprefix src/lehr/native/*.,cpp h inc))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Lehr needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev,docs]'
-	@touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $(RUNS) $@
 
-demo: $(INSTALLED)  ## solve a 10x10 spin glass, exactly and by annealing, and draw what happened
+demo: $(RUNS)  ## solve a 10x10 spin glass, exactly and by annealing, and draw what happened
 	@rm -rf demo && mkdir demo
 	$(BIN)/lehr generate ea --size 10 --seed 3 -o demo/ea.json
 	$(BIN)/lehr exact demo/ea.json -o demo/ea.json

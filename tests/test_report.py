@@ -121,6 +121,19 @@ def test_the_exact_free_energy_stands_beside_it(tmp_path):
     assert exact[2.0][1] in page.text
 
 
+def test_the_ground_energy_comes_with_the_exact_free_energy(tmp_path):
+    result, reference = made_up(LATTICE), lehr.exact(LATTICE)
+    text, page = pages(result, tmp_path)
+    assert f"{reference.ground_energy:.12g}, not reached; by {reference.oracle}" in page.text
+    residual = (result.mean_energy - reference.ground_energy) / 15
+    assert f"{residual:.3g}" in page.text
+    assert any(words.startswith("ground energy: ") for *_, words in points(text, "Energy"))
+    stated = made_up(reference.solved_problem())
+    _, page = pages(stated, tmp_path / "stated")
+    assert f"{reference.ground_energy:.12g}, not reached" in page.text
+    assert "; by " not in page.text
+
+
 def test_the_hot_end_is_exact_where_the_cold_one_is_unknown(tmp_path, monkeypatch):
     def exact(problem, temperatures):
         if min(temperatures) < 0.5:

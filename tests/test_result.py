@@ -13,6 +13,7 @@ from lehr._netcdf import read_dataset, write_dataset
 from lehr._types import InputError
 from lehr.engine import Work
 from lehr.problem.base import Lattice, Problem
+from lehr.problem.convert import from_bqm
 from lehr.result import Result
 
 SUMMARY_KEYS = [
@@ -21,6 +22,7 @@ SUMMARY_KEYS = [
     "seed",
     "best_energy",
     "best_spins",
+    "best_bits",
     "unrefined_best_energy",
     "mean_energy",
     "ground_energy",
@@ -167,6 +169,17 @@ def test_summary_has_exactly_the_keys_of_the_command_line():
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["ground_energy"] is None
     assert set(summary["best_spins"]) <= {1, -1}
+
+
+def test_bits_of_the_summary_are_those_of_the_model():
+    model = dimod.BinaryQuadraticModel(
+        {"c": 1.0, "a": -0.5, "b": 0.25}, {("a", "b"): 2.0, ("c", "b"): -3.0}, 1.5, "BINARY"
+    )
+    problem = from_bqm(model)
+    for spins in ([1, -1, -1], [1, 1, -1], [-1, 1, 1]):
+        summary = Result.assemble(problem, method="vca", seed=0, samples=np.array([spins])).summary()
+        assert summary["best_bits"] == [(1 + spin) // 2 for spin in summary["best_spins"]]
+        assert model.energy(dict(zip(problem.labels, summary["best_bits"], strict=True))) == summary["best_energy"]
 
 
 def test_text_is_a_handful_of_short_lines():

@@ -2,9 +2,11 @@
 
 import json
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
@@ -287,6 +289,46 @@ def test_an_interrupted_sweep_goes_on(tmp_path, counted):
     data = sweep(SMALL, tmp_path / "broken").data
     assert second.calls == [(3, 12, 3), (1, 4, 3), (1, 12, 3)]
     np.testing.assert_array_equal(data["energy_mean"], whole["energy_mean"])
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_a_sweep_at_a_url_goes_on(tmp_path, counted, scheme):
+    url = f"{scheme}://{tmp_path}/out"
+    few = {**SMALL, "problem": PROBLEMS[:1]}
+    whole = sweep(few, tmp_path / "whole").data
+    counted(lambda problems, options: KeyboardInterrupt() if options["num_steps"] == 12 else None)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(few, url)
+    store = fsspec.filesystem(scheme)
+    assert len(store.glob(f"{tmp_path}/out/tasks/*.nc")) == 1
+    second = counted()
+    made = sweep(few, url)
+    assert second.calls == [(3, 12, 3)]
+    assert made.files == [f"{url}/sweep.nc"]
+    np.testing.assert_array_equal(made.data["energy_mean"], whole["energy_mean"])
+    there, here = (
+        {name.removeprefix(f"{root}/") for name in files.find(root)}
+        for files, root in ((store, f"{tmp_path}/out"), (fsspec.filesystem("file"), f"{tmp_path}/whole"))
+    )
+    assert there == here
+    assert store.cat_file(f"{tmp_path}/out/sweep.nc").startswith(b"\x89HDF")
+
+
+def test_each_answer_is_kept_at_the_url_when_it_is_there(tmp_path):
+    kept = []
+    sweep(SMALL, f"file://{tmp_path}/out", report=lambda step: kept.append(len(list(tmp_path.glob("out/tasks/*.nc")))))
+    assert kept[-4:] == [1, 2, 3, 4]
+
+
+def test_urls_that_cannot_be_are_one_clear_line(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"must be a folder or a URL, but `nowhere://x`: .*nowhere"):
+        sweep(SMALL, "nowhere://x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="must be one to write to, but"):
+        sweep(SMALL, f"file://{tmp_path}/file/out")
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(InputError, match="needs fsspec, but it is not installed: pip install 'lehr\\[url\\]'"):
+        sweep(SMALL, "memory://x")
 
 
 def test_more_of_anything_runs_what_is_new(tmp_path, counted):

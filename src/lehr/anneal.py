@@ -14,6 +14,7 @@ from lehr.objective import LocalValues, advantages, effective_sample_size, flipp
 from lehr.optimise import Adam, NaturalGradient, descended
 from lehr.problem.base import Problem
 from lehr.schedule import Controls, Schedule, effective_inverse_temperature, effective_problem
+from lehr.shares import gathered, own, summed
 
 
 class State(eqx.Module):
@@ -56,7 +57,8 @@ class Info(eqx.Module):
 
 
 class _Drawn(NamedTuple):
-    """What a step keeps of its samples: the lowest, and of each its energy, free energy, ln p(s) and weight."""
+    """What a step keeps of the samples of all devices: the lowest, and of each its energy, free energy, ln p(s) and
+    weight."""
 
     lowest: Float[Array, " n"]
     energy: Float[Array, " m"]
@@ -66,8 +68,8 @@ class _Drawn(NamedTuple):
 
     @classmethod
     def of(cls, spins: Float[Array, "m n"], log_prob: Float[Array, "m n"], values: LocalValues) -> "_Drawn":
-        lowest = spins[jnp.argmin(values.energy)]
-        return cls(lowest, values.energy, values.free_energy, log_prob.sum(1), values.weights)
+        spins, log_prob = gathered((spins, log_prob.sum(1)))
+        return cls(spins[jnp.argmin(values.energy)], values.energy, values.free_energy, log_prob, values.weights)
 
 
 class VariationalAnnealing(eqx.Module):
@@ -168,8 +170,8 @@ class VariationalAnnealing(eqx.Module):
 
         log_prob, score, spins = jax.vjp(draw, ansatz.params, has_aux=True)
         values = local_values(problem, ansatz, spins, log_prob, controls)
-        (gradient,) = score(self._weights(advantages(values, ansatz.order) / unit))
-        return _Drawn.of(spins, log_prob, values), gradient
+        (gradient,) = score(own(self._weights(advantages(values, ansatz.order) / unit)))
+        return _Drawn.of(spins, log_prob, values), summed(gradient)
 
     def _descended(self, optimiser, params, gradient, gradient_norm, state) -> tuple[Any, Any]:
         """The parameters after the optimiser's step down the gradient, and its new state."""
@@ -198,7 +200,8 @@ class VariationalAnnealing(eqx.Module):
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""
         ansatz, _ = informed_at(self.schedule(state.step, state.upward), state.problem, state.ansatz)
         spins, log_prob = ansatz.sample(key, num_samples)
-        return spins, log_prob.sum(1)
+        spins, log_prob = gathered((spins, log_prob.sum(1)))
+        return spins[:num_samples], log_prob[:num_samples]
 
     def _weights(self, advantage: Float[Array, "m n"]) -> Float[Array, "m n"]:
         if self.normalise:

@@ -14,6 +14,7 @@ from lehr.ansatz.base import Ansatz, with_params
 from lehr.engine import Engine, Work
 from lehr.problem.base import Problem, stack
 from lehr.processes import whole
+from lehr.shares import SAMPLES
 
 # Steps of one call of the compiled chunk at most; their records are kept on the device until it returns.
 _MOST_STEPS = 256
@@ -32,7 +33,9 @@ class Batch(Engine):
     company.
 
     Where there are several devices, and `jax.default_device` names none, the networks are dealt to as many of them as
-    divides their number; in several processes (`lehr.processes`) to as many of each.
+    divides their number, and the samples of each network to as many of those left for it as divides `num_samples`, if
+    the ansatz divides them (`lehr.shares`). In several processes (`lehr.processes`) as many devices of each are used,
+    and a network stays in one process.
     """
 
     most_steps, record_every = _MOST_STEPS, 1
@@ -57,7 +60,8 @@ class Batch(Engine):
         self._num_spins, self._num_final_samples = problems[0].num_spins, num_final_samples
         several = len(problems) > 1
         problem = stack([p for p in problems for _ in range(replicas)] * branches) if several else problems[0].bare()
-        mesh, count = _mesh(branches * len(problems) * replicas), jax.process_count()
+        num_samples = annealing.num_samples if ansatz.divides_samples else 1
+        mesh, count = _mesh(branches * len(problems) * replicas, num_samples), jax.process_count()
         self._fixed = (annealing, ansatz, problem, 0 if several else None, mesh)
         parts = ("" if mesh is None else f" x {mesh.size}", f" in {count} processes" if count > 1 else "")
         self.device = jax.devices()[0].device_kind + "".join(parts)
@@ -114,9 +118,12 @@ class Batch(Engine):
         return len(finite) - 1, f"network {int(sound.argmin())}: its update made the parameters non-finite"
 
 
-def _mesh(num_networks: int) -> Mesh | None:
-    """The devices that share the networks evenly, as many of every process; None for one, or where the caller chose
-    one. Errors: `InputError` where the networks cannot be dealt to all processes."""
+def _mesh(num_networks: int, num_samples: int) -> Mesh | None:
+    """The devices that share the networks evenly, and along the second axis the samples of each, as many of every
+    process; None for one, or where the caller chose one.
+
+    Errors: `InputError` where the networks cannot be dealt to all processes.
+    """
     if jax.config.jax_default_device is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return None
     processes = range(jax.process_count())
@@ -126,10 +133,15 @@ def _mesh(num_networks: int) -> Mesh | None:
             f"but there are {num_networks} networks."
         )
     devices = [jax.local_devices(process) for process in processes]
-    most, share = min(map(len, devices)), num_networks // len(processes)
-    number = max(size for size in range(1, most + 1) if share % size == 0)
-    chosen = [device for own in devices for device in own[:number]]
-    return None if len(chosen) == 1 else Mesh(np.array(chosen), ("networks",))
+    most = min(map(len, devices))
+    number = _largest_divisor(num_networks // len(processes), most)
+    shares = _largest_divisor(num_samples, most // number)
+    chosen = np.array([device for own in devices for device in own[: number * shares]])
+    return None if chosen.size == 1 else Mesh(chosen.reshape(-1, shares), ("networks", SAMPLES))
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(size for size in range(1, most + 1) if number % size == 0)
 
 
 @jax.jit
@@ -201,7 +213,8 @@ def _draw(annealing, ansatz, problem, axis, mesh, moving, number: Int[Array, ""]
 
 
 def _mapped(function, axis: int | None, mesh: Mesh | None, *, together: bool):
-    """`function(moving, problem)` for every network, all at once or one after the other, on each device for its own."""
+    """`function(moving, problem)` for every network, all at once or one after the other, on each device for its own;
+    what it returns must be the same on all devices that divide the samples of a network."""
 
     def alone(moving, problem):
         if together:

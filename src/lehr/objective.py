@@ -10,6 +10,7 @@ from lehr._types import ArrayLike, Key, LogProb, matmul, namespace
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.problem.base import Problem
 from lehr.schedule import Controls
+from lehr.shares import gathered, num_shares, own
 
 
 class LocalValues(eqx.Module):
@@ -19,7 +20,7 @@ class LocalValues(eqx.Module):
     without a field; `free_energy[M]` is F_loc = H + transverse + T ln p, of which the objective is the mean;
     `site_cost[M, N]` is the causal part of F_loc (all but the transverse term), spin by spin: the energy of the terms
     that close at the spin plus T ln p(s_i | ...). `weights[M]` say how much each sample counts in a mean: 1/M where the
-    samples were drawn from p.
+    samples were drawn from p. Where the samples are divided (`lehr.shares`) these are those of all, on every device.
     """
 
     energy: Float[Array, " m"]
@@ -54,15 +55,16 @@ def local_values(
         transverse = -controls.field * jnp.exp(flips / 2).sum(1)
         if flip_probability:
             ratio = 1 / (1 - flip_probability + flip_probability * jnp.exp(flips).mean(1))
+    energy, transverse, site_cost, ratio = gathered((energy, transverse, site_cost, ratio))
     return LocalValues(energy, transverse, site_cost.sum(1) + transverse, site_cost, ratio / ratio.sum())
 
 
 def flipped_at_random(key: Key, spins: Float[Array, "m n"], probability: float) -> Float[Array, "m n"]:
     """Each sample with one random spin flipped, with this probability."""
-    num_samples, num_spins = spins.shape
+    num_samples, num_spins = spins.shape[0] * num_shares(), spins.shape[1]
     whether, where = jax.random.split(key)
-    flip = jax.random.uniform(whether, (num_samples,)) < probability
-    site = jax.random.randint(where, (num_samples,), 0, num_spins)
+    flip = own(jax.random.uniform(whether, (num_samples,))) < probability
+    site = own(jax.random.randint(where, (num_samples,), 0, num_spins))
     return jnp.where(flip[:, None] & (site[:, None] == jnp.arange(num_spins)[None]), -spins, spins)
 
 

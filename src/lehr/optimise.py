@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from lehr._types import ArrayLike, matmul
 from lehr.ansatz.scores import Scores
 from lehr.native import adam
+from lehr.shares import own, summed
 
 # Where p is certain of one state all scores vanish, and only rounding tells the samples apart: without this least
 # damping, parameters of order 1 would be moved by anything.
@@ -106,7 +107,8 @@ class NaturalGradient(eqx.Module):
     ) -> tuple[Any, Float[Array, ""]]:
         """What to add to the parameters, and the norm of the plain gradient of the mean target.
 
-        `weights` [M] say how much each sample counts; they add up to 1.
+        `weights` [M] say how much each sample counts; they add up to 1. Where the samples are divided (`lehr.shares`)
+        both are those of all.
         """
         root = jnp.sqrt(weights)
         gram = scores.gram()
@@ -125,4 +127,4 @@ class NaturalGradient(eqx.Module):
         change = jnp.abs(rate * matmul(gram, solution) / root).max()
         shortened = rate / jnp.maximum(1, change / self.most_change)
         step = shortened * root * solution
-        return scores.pull(weights * step.sum() - step), gradient_norm
+        return summed(scores.pull(own(weights * step.sum() - step))), gradient_norm

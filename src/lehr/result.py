@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int8
 
 from lehr._files import check_sha256, one_line, printable, read_json, sha256, write_json
 from lehr._netcdf import read_dataset, write_dataset
-from lehr._types import ArrayLike, InputError
+from lehr._types import ArrayLike, InputError, bits_from_spins
 from lehr._version import __version__
 from lehr.engine import Work
 from lehr.problem.base import Problem
@@ -23,6 +23,7 @@ from lehr.states import Distinct, check_energy, checked_states, energies_of, gro
 from lehr.tracking import Tracking, remarks, track, unconfirmed
 
 _FORMAT = 2
+_STATES = "best_spins", "best_bits"  # in the summary
 _PROBLEM, _HISTORY, _SAMPLES, _RUN = "problem.json", "history.nc", "samples.nc", "run.json"
 
 
@@ -230,13 +231,15 @@ class Result:
         return sampleset
 
     def summary(self) -> dict[str, Any]:
-        """The JSON-able dict that `lehr solve --json` prints; `best_spins` are ±1 in the problem's order."""
+        """The JSON-able dict that `lehr solve --json` prints; `best_spins` are ±1 in the problem's order, `best_bits`
+        the same in bits (`lehr._types`)."""
         return {
             "problem": {"name": self.problem.name, "num_spins": self.problem.num_spins},
             "method": self.method,
             "seed": self.seed,
             "best_energy": self.best_energy,
             "best_spins": self.best_spins.tolist(),
+            "best_bits": bits_from_spins(self.best_spins).tolist(),
             "unrefined_best_energy": self.unrefined_best_energy,
             "mean_energy": self.mean_energy,
             "ground_energy": self.ground_energy,
@@ -303,7 +306,7 @@ class Result:
         run = {
             "format": _FORMAT,
             "status": "complete",
-            **{name: value for name, value in self.summary().items() if name != "best_spins"},
+            **{name: value for name, value in self.summary().items() if name not in _STATES},
             "seconds": dict(self.seconds),
             "temperature": self.temperature,
             "spec": dict(self.spec),

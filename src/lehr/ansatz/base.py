@@ -140,6 +140,11 @@ class Ansatz(eqx.Module):
         return True
 
     @property
+    def divides_samples(self) -> bool:
+        """Whether `sample` draws only the share of its device (`lehr.shares`); else a network stays on one device."""
+        return False
+
+    @property
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))

@@ -15,6 +15,7 @@ from lehr.ansatz.blocks import Bucket, block_layout
 from lehr.ansatz.dissection import conditioning_sets, nested_dissection, pair_entries
 from lehr.native import linear as native
 from lehr.problem.base import Problem, Terms
+from lehr.shares import own
 
 
 class LinearParams(eqx.Module):
@@ -129,6 +130,11 @@ class Linear(Ansatz):
         )
         return Estimate(lowest, energy, log_prob, LinearParams(bias, weights, scale))
 
+    @property
+    def divides_samples(self) -> bool:
+        """Not by the kernels, which make the random numbers of all samples themselves."""
+        return self.tables is None
+
     def log_prob(self, spins: Float[Array, "num_samples n"]) -> LogProb:
         """ln p per spin, all at once; see `Ansatz.log_prob`."""
         drawn = _by_position(self.order, spins)
@@ -231,7 +237,7 @@ def _drawn(
     """
     if tables is not None:
         return native.draw(tables, key, logits.weights, logits.bias, num_samples)
-    noise = jax.random.logistic(key, (len(logits.bias), num_samples), logits.bias.dtype)
+    noise = own(jax.random.logistic(key, (len(logits.bias), num_samples), logits.bias.dtype), axis=1)
     drawn = jnp.zeros_like(noise)
     found = jnp.zeros_like(noise)
     for bucket in buckets:

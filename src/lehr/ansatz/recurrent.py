@@ -27,6 +27,7 @@ from lehr.ansatz.scores import Jacobian, Scores
 from lehr.native import pallas
 from lehr.native import recurrent as kernels
 from lehr.problem.base import Problem
+from lehr.shares import own
 
 Tables = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"], Hearing | None]
 
@@ -93,18 +94,23 @@ class Recurrent(Ansatz):
         return spins, log_prob, _scores(self._path, self._network, passed)
 
     def _noise(self, key: Key, num_samples: int) -> Float[Array, "n num_samples"]:
-        """Uniform random numbers, one for each spin."""
+        """Uniform random numbers, one for each spin of the samples of this device."""
         if num_samples < 1:
             raise InputError(f"Argument `num_samples` must be at least 1, but it is {num_samples}.")
         dtype = _dtype(self.params)
         # Never 0: a rounded uniform number would choose spins of vanishing probability far too often.
         least = jnp.finfo(dtype).eps / 2
-        return jax.random.uniform(key, (self.order.sites.shape[-1], num_samples), dtype, minval=least)
+        return own(jax.random.uniform(key, (self.order.sites.shape[-1], num_samples), dtype, minval=least), axis=1)
 
     @property
     def side_by_side(self) -> bool:
         """No: XLA has no fast batched matrix product on CPUs; side by side they take three to ten times as long."""
         return False
+
+    @property
+    def divides_samples(self) -> bool:
+        """Yes, by the uniform numbers."""
+        return True
 
     @property
     def _tables(self) -> Tables:

@@ -10,18 +10,22 @@ from jaxtyping import Array, Float
 
 from lehr._types import matmul
 from lehr.ansatz.affine import Affine
+from lehr.shares import gathered
 
 
 class Scores(eqx.Module):
-    """The matrix O[M, P] of `d ln p(s_m) / d theta` for M samples and P parameters, known by its products."""
+    """The matrix O[M, P] of `d ln p(s_m) / d theta` for M samples and P parameters, known by its products.
+
+    Where the samples are divided (`lehr.shares`) each device has its own rows.
+    """
 
     @abc.abstractmethod
     def gram(self) -> Float[Array, "m m"]:
-        """O O^T, shape [M, M]."""
+        """O O^T of the samples of all devices, shape [M, M]."""
 
     @abc.abstractmethod
     def pull(self, weights: Float[Array, " m"]) -> Any:
-        """O^T weights, a pytree like the parameters."""
+        """O^T weights of the samples of this device, a pytree like the parameters."""
 
 
 class Jacobian(Scores):
@@ -35,12 +39,12 @@ class Jacobian(Scores):
     leaves: Any
 
     def gram(self) -> Float[Array, "m m"]:
-        """O O^T, shape [M, M]."""
+        """O O^T of the samples of all devices, shape [M, M]."""
         rows = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(self.leaves)]
-        return jnp.asarray(sum(matmul(row, row.T) for row in rows))
+        return gathered(jnp.asarray(sum(matmul(row, gathered(row).T) for row in rows)))
 
     def pull(self, weights: Float[Array, " m"]) -> Any:
-        """O^T weights, a pytree like the parameters."""
+        """O^T weights of the samples of this device, a pytree like the parameters."""
         return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), self.leaves)
 
 
@@ -60,21 +64,23 @@ class OuterProducts(Scores):
     shared: bool = eqx.field(static=True)
 
     def gram(self) -> Float[Array, "m m"]:
-        """O O^T, shape [M, M]."""
+        """O O^T of the samples of all devices, shape [M, M]."""
         if self.shared:
             return Jacobian(self._summed(self.deltas, "m")).gram()
 
+        own = self.inputs, self.deltas
+        everyone = gathered(own, axis=1)
+
         def add_site(total, site):
-            for inputs, deltas, biased in zip(*site, self.biased, strict=True):
-                total = total + (matmul(inputs, inputs.T) + biased) * matmul(deltas, deltas.T)
+            for inputs, deltas, all_inputs, all_deltas, biased in zip(*site, self.biased, strict=True):
+                total = total + (matmul(inputs, all_inputs.T) + biased) * matmul(deltas, all_deltas.T)
             return total, None
 
-        num_samples = self.inputs[0].shape[1]
-        start = jnp.zeros((num_samples, num_samples), self.inputs[0].dtype)
-        return jax.lax.scan(add_site, start, (self.inputs, self.deltas))[0]
+        start = jnp.zeros((own[0][0].shape[1], everyone[0][0].shape[1]), own[0][0].dtype)
+        return gathered(jax.lax.scan(add_site, start, (*own, *everyone))[0])
 
     def pull(self, weights: Float[Array, " m"]) -> Any:
-        """O^T weights, a pytree like the parameters."""
+        """O^T weights of the samples of this device, a pytree like the parameters."""
         weighted = tuple(deltas * weights[None, :, None] for deltas in self.deltas)
         return self._summed(weighted, "" if self.shared else "t")
 

@@ -23,7 +23,7 @@ class Engine(StrEnum):
 def sweep(
     spec: Annotated[Path, typer.Argument(help="TOML file: problems, settings and seeds.", metavar="SPEC.toml")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to or to go on in, sweeps/SPEC.", metavar="DIR")
+        str | None, typer.Option(help="Folder or URL to write to or to go on in, sweeps/SPEC.", metavar="DIR")
     ] = None,
     engine: Annotated[Engine, typer.Option(help="local: one task after the other; ray: on a cluster.")] = Engine.local,
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster: auto, HOST:PORT or local.")] = None,

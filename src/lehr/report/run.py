@@ -1,15 +1,16 @@
 """The report of one run: what was found, how surely, along which way, and how it was made."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from lehr._netcdf import read_dataset
 from lehr._types import InputError
-from lehr.exact.choose import exact
+from lehr.exact.choose import Reference, exact
 from lehr.metrics import overlaps
 from lehr.pca import principal_components
 from lehr.report.charts import Series, chart, cloud, histogram, surface
@@ -29,14 +30,17 @@ _LANDSCAPE = "landscape.nc"
 
 def run_page(result: Result, folder: Path) -> str:
     """The page of a run; `folder` may hold a landscape of its network."""
+    curve, oracle = _exact_curve(result), ""
+    if curve is not None and result.ground_energy is None:
+        result, oracle = replace(result, problem=curve.reference.solved_problem()), curve.reference.oracle
     problem = result.problem
     orders = ", ".join(f"{terms.coefficients.size} of {terms.order} spins" for terms in problem.terms)
     words = f"{problem.num_spins} spins, terms: {orders or 'none'}; method {result.method}, seed {result.seed}"
     steps = result.history.sizes["step"]
     sections = [
-        Section("Result", "", [numbers(_found(result)), *_warnings(result)]),
+        Section("Result", "", [numbers(_found(result, oracle)), *_warnings(result)]),
         Section("Best state", "", picture(result)),
-        Section("Anneal", _step_words(result), [*_energies(result), *_others(result)] if steps else []),
+        Section("Anneal", _step_words(result), [*_energies(result, curve), *_others(result)] if steps else []),
         Section("Final samples", "", [_histogram(result), *_overlaps(result), *_components(result), _replicas(result)]),
         *_landscape(folder, problem.num_spins),
         Section("How it was made", "", _made(result)),
@@ -44,17 +48,19 @@ def run_page(result: Result, folder: Path) -> str:
     return page(problem.name, words, sections)
 
 
-def _found(result: Result) -> dict[str, str]:
+def _found(result: Result, oracle: str) -> dict[str, str]:
+    """The numbers; `oracle` has found the ground energy, where it was not stated with the problem."""
     n, ground, residual = result.problem.num_spins, result.ground_energy, result.residual_per_spin
     share = float((result.energies <= result.best_energy + result.problem.resolution).mean())
     unrefined, cut = result.unrefined_best_energy, cut_of(result)
     reached = ground is not None and result.best_energy <= ground + result.problem.resolution
+    known = "unknown" if ground is None else f"{ground:.12g}, {'reached' if reached else 'not reached'}"
     return {
         "best energy": f"{result.best_energy:.12g}",
         "per spin": f"{result.best_energy / n:.9g}",
         "cut": "" if cut is None else f"{cut:.12g}",
         "before local moves": "" if unrefined is None else f"{unrefined:.12g}",
-        "ground energy": "unknown" if ground is None else f"{ground:.12g}, {'reached' if reached else 'not reached'}",
+        "ground energy": f"{known}; by {oracle}" if oracle else known,
         "mean energy of the samples": f"{result.mean_energy:.12g}",
         "residual energy per spin": "" if residual is None else f"{residual:.3g}",
         "samples with the best energy": f"{share:.1%} of {result.num_samples}",
@@ -75,17 +81,16 @@ def _step_words(result: Result) -> str:
     return f"{kind}, {steps} of them recorded{band}; energies per spin in the units of H" if steps else "not recorded"
 
 
-def _energies(result: Result) -> list[str]:
+def _energies(result: Result, curve: "_Exact | None") -> list[str]:
     """Free energy beside the exact one, whose hot start would dwarf the energies; and the energies."""
     n, history, parts = result.problem.num_spins, result.history, []
     if "free_energy" in history:
         in_field = bool((history["field"] > 0).any()) and not bool((history["temperature"] > 0).any())
         title, name = ("Energy in the field", "energy") if in_field else ("Free energy", "F")
         series, note = [_curve(history, "free_energy", name, n)], ""
-        known = _exact_curve(result)
-        if known is not None:
-            steps, values, known_as, note = known
-            series.append(Series(known_as, steps, np.array(values) / n, kind="dots"))
+        if curve is not None:
+            series.append(Series(curve.name, curve.steps, np.array(curve.values) / n, kind="dots"))
+            note = f"{curve.name}: {curve.oracles}"
         parts.append(chart(title, series, x_label="step", y_label=f"{name} per spin", note=note))
     names = {"energy_mean": "⟨H⟩", "energy_min": "lowest state"}
     if history["energy_mean"].equals(history["energy_min"]):
@@ -104,9 +109,21 @@ def _curve(history: xr.Dataset, name: str, words: str, unit: int = 1) -> Series:
     return Series(words, history["step"].values, values.mean("replica").values, *ends)
 
 
-def _exact_curve(result: Result) -> tuple[list[int], list[float], str, str] | None:
-    """Steps and exact values of what is trained there, their name, and the method; None where there is none."""
+class _Exact(NamedTuple):
+    """Steps and exact values of what is trained there, their name, the methods, and all that came with them."""
+
+    steps: list[int]
+    values: list[float]
+    name: str
+    oracles: str
+    reference: Reference
+
+
+def _exact_curve(result: Result) -> _Exact | None:
+    """What is exactly known along the way; None where it is nothing."""
     history = result.history
+    if not history.sizes["step"] or "free_energy" not in history:
+        return None
     hot, field = history["temperature"].values[0], history["field"].values[0]
     quantum = bool((field > 0).any())
     controls = field if quantum else hot
@@ -127,7 +144,7 @@ def _exact_curve(result: Result) -> tuple[list[int], list[float], str, str] | No
         oracles = ", ".join(dict.fromkeys(name for _, name in values.values()))
         name = "exact energy" if quantum else "exact F"
         steps = history["step"].values[places].tolist()
-        return steps, [values[one][0] for one in at], name, f"{name}: {oracles}"
+        return _Exact(steps, [values[one][0] for one in at], name, oracles, reference)
     return None
 
 

@@ -15,6 +15,7 @@ from lehr._netcdf import write_dataset
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.exact.choose import exact
+from lehr.mirror import is_url, mirrored
 from lehr.problem.base import Problem, fingerprint
 from lehr.sweep.grid import Grid
 from lehr.sweep.spec import Spec, read_spec, written
@@ -27,11 +28,12 @@ _RANGES = {"temperature": "temperature", "field": "transverse_field"}
 
 
 class Swept(NamedTuple):
-    """What `sweep` has made: the data, the same in a table, the files, and the tasks that failed with the reason."""
+    """What `sweep` has made: the data, the same in a table, the files or their URLs, and the tasks that failed with the
+    reason."""
 
     data: xr.Dataset
     text: str
-    files: list[Path]
+    files: list[Path | str]
     failures: list[tuple[Point, str]]
 
 
@@ -45,7 +47,8 @@ def sweep(
     """Solve every instance with every setting and seed, and write data (netCDF) and, with matplotlib, pictures.
 
     Arguments: `spec`: a TOML file, a dict of the same shape (`lehr.sweep.read_spec`), or what that has read; `out`: a
-    folder, where a second call goes on with what is missing, also after problems, settings or seeds were added;
+    folder or a URL (`lehr.mirror`), where a second call goes on with what is missing, also after problems, settings or
+    seeds were added;
     `report` is called after each exact energy and each task; `engine` runs the tasks (`lehr.tasks`).
 
     Returns: `Swept`, whose `data` hold every run, and averages over the disorder (`lehr.sweep.summarise`).
@@ -61,7 +64,20 @@ def sweep(
     ({'instance': 2, 'setting': 2, 'seed': 1, 'replica': 4}, [True, True])
     """
     spec = spec if isinstance(spec, Spec) else read_spec(spec)
-    grid, out, study = Grid(spec), Path(out), {"sweep": 1, "version": __version__}
+    with mirrored(out) as (folder, keep):
+
+        def told(step: Step) -> None:
+            keep()
+            report(step)
+
+        made = _swept(spec, folder, told, engine)
+    urls = [f"{str(out).rstrip('/')}/{Path(file).name}" for file in made.files]
+    return made._replace(files=urls) if is_url(out) else made
+
+
+def _swept(spec: Spec, out: Path, report: Callable[[Step], Any], engine: Engine) -> Swept:
+    """`sweep` in a folder of this machine."""
+    grid, study = Grid(spec), {"sweep": 1, "version": __version__}
     claim(out / "tasks", study)  # before anything is written there
     known = _exact_energies(spec, out / "exact", report)
     found, failures = run_tasks(
