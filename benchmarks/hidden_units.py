@@ -70,6 +70,7 @@ FAMILIES: dict[str, tuple[Callable[[], list[lehr.Problem]], int, int]] = {
     ),
     "three60": (lambda: _three_spin(60, 4, range(1, 4)), 1000, 5),
     "newman-moore5": (lambda: [lehr.newman_moore(5)], 500, 8),
+    "newman-moore8": (lambda: [lehr.newman_moore(8)], 1000, 8),
 }
 ANSATZE: dict[str, Callable[[lehr.Problem], Ansatz]] = {
     "linear": lambda problem: on_xla(Linear(problem)),
