@@ -44,19 +44,8 @@ class SiteOrder(eqx.Module):
 
     def by_spin(self, values: Float[Array, "n m"]) -> Float[Array, "m n"]:
         """Values by position, a row for each, in the order of the spins, a row for each sample."""
-        return _by_spin(jnp.asarray(self.sites), jnp.asarray(self.positions), values)
-
-
-@jax.custom_vjp
-def _by_spin(sites: Int[Array, " n"], positions: Int[Array, " n"], values: Float[Array, "n m"]) -> Float[Array, "m n"]:
-    return values.T[:, positions]
-
-
-# The way back is the inverse permutation, of which XLA knows nothing: it would add up numbers one by one.
-_by_spin.defvjp(
-    lambda sites, positions, values: (_by_spin(sites, positions, values), sites),
-    lambda sites, cotangent: (None, None, cotangent.T[sites]),
-)
+        # Rows are moved, not columns: on the way back XLA would add up columns number by number.
+        return values[jnp.asarray(self.positions)].T
 
 
 class Estimate(NamedTuple):
