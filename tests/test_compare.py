@@ -212,7 +212,7 @@ def test_where_all_runs_diverge_there_is_nothing_to_compare(monkeypatch):
     monkeypatch.setattr(import_module("lehr.compare"), "solve", diverge)
     monkeypatch.setattr(import_module("lehr.compare"), "_reference", lambda problem: None)
     with pytest.raises(DivergenceError, match="Every run of every method"):
-        compare(PROBLEM, ["vca"], seconds=1e-3)
+        compare(PROBLEM, ["vca"], seconds=30.0)  # a ladder of nothing but failures does not go on
 
 
 def test_a_stated_ground_energy_that_is_too_high_loses_nothing():

@@ -219,3 +219,17 @@ def test_padding_is_not_counted():
     assert Linear(chain).num_parameters == 2 * 64 + sum(
         map(len, conditioning_sets(chain, nested_dissection(chain)).parents)
     )
+
+
+def test_log_prob_has_second_derivatives():
+    """Of ln p = ln sigmoid(b s) in its bias b: -p(1 - p)."""
+    ansatz = with_random_params(Linear(Problem.from_terms(2, {(0,): 0.5, (1,): -1.0})), seed=3)
+    spins = jnp.array([[1.0, -1.0]])
+
+    def log_prob(bias):
+        return eqx.tree_at(lambda a: a.params.bias, ansatz, bias).log_prob(spins)[0]
+
+    bias = jnp.asarray(ansatz.params.bias)
+    p = np.exp(np.asarray(log_prob(bias)))
+    found = np.asarray(jax.hessian(log_prob)(bias)).sum(2).sum(1)
+    np.testing.assert_allclose(found, -p * (1 - p), rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -315,9 +316,47 @@ def test_a_sweep_at_a_url_goes_on(tmp_path, counted, scheme):
 
 
 def test_each_answer_is_kept_at_the_url_when_it_is_there(tmp_path):
-    kept = []
-    sweep(SMALL, f"file://{tmp_path}/out", report=lambda step: kept.append(len(list(tmp_path.glob("out/tasks/*.nc")))))
+    kept, store = [], fsspec.filesystem("memory")
+    tasks = f"{tmp_path}/out/tasks/*.nc"
+    sweep(SMALL, f"memory://{tmp_path}/out", report=lambda step: kept.append(len(store.glob(tasks))))
     assert kept[-4:] == [1, 2, 3, 4]
+
+
+def test_what_a_store_refuses_once_is_brought_the_next_time(tmp_path, monkeypatch):
+    store, refused = fsspec.filesystem("memory"), []
+    opened = store.open
+
+    def refusing(path, mode="rb", **options):
+        if mode == "wb" and path.endswith(".nc") and len(refused) < 2:
+            refused.append(path)
+            raise OSError("the store is full")
+        return opened(path, mode, **options)
+
+    monkeypatch.setattr(store, "open", refusing)
+    data = sweep(SMALL, f"memory://{tmp_path}/out").data
+    assert len(refused) == 2
+    assert all(store.exists(path) for path in refused)
+    assert data["best_energy"].notnull().all()
+
+
+def test_a_store_that_takes_nothing_is_noticed_before_the_work(tmp_path, monkeypatch, counted):
+    store, begun = fsspec.filesystem("memory"), counted()
+
+    def full(path, mode="rb", **options):
+        raise OSError("the store is full")
+
+    monkeypatch.setattr(store, "open", full)
+    with pytest.raises(InputError, match=r"must be one to write to, but: the store is full.* lies in ") as told:
+        sweep(SMALL, f"memory://{tmp_path}/out")
+    assert begun.calls == []
+    left = Path(str(told.value).partition(" lies in ")[2].rstrip("."))
+    assert (left / "tasks").is_dir()
+    shutil.rmtree(left)
+
+
+def test_a_path_made_of_a_url_is_refused():
+    with pytest.raises(InputError, match="a URL as a string, but it is the path `s3:/bucket/x`"):
+        sweep(SMALL, Path("s3://bucket/x"))
 
 
 def test_urls_that_cannot_be_are_one_clear_line(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from lehr.objective import LocalValues, advantages, effective_sample_size, flipp
 from lehr.optimise import Adam, NaturalGradient, descended
 from lehr.problem.base import Problem
 from lehr.schedule import Controls, Schedule, effective_inverse_temperature, effective_problem
-from lehr.shares import gathered, own, summed
+from lehr.shares import gathered, num_shares, own_share, summed
 
 
 class State(eqx.Module):
@@ -156,7 +156,7 @@ class VariationalAnnealing(eqx.Module):
 
     def _plain(self, problem, ansatz, key, controls, unit) -> tuple[_Drawn, Any]:
         """Samples, and the gradient by the scores of the very pass that drew them."""
-        if controls.field is None:
+        if controls.field is None and num_shares() == 1:  # an `Estimate` is of all samples
             temperature = jnp.zeros(()) if controls.temperature is None else controls.temperature
             found = ansatz.thermal_estimate(key, self.num_samples, temperature, unit, normalise=self.normalise)
             if found is not None:
@@ -170,7 +170,7 @@ class VariationalAnnealing(eqx.Module):
 
         log_prob, score, spins = jax.vjp(draw, ansatz.params, has_aux=True)
         values = local_values(problem, ansatz, spins, log_prob, controls)
-        (gradient,) = score(own(self._weights(advantages(values, ansatz.order) / unit)))
+        (gradient,) = score(own_share(self._weights(advantages(values, ansatz.order) / unit)))
         return _Drawn.of(spins, log_prob, values), summed(gradient)
 
     def _descended(self, optimiser, params, gradient, gradient_norm, state) -> tuple[Any, Any]:

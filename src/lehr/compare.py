@@ -123,6 +123,8 @@ class Comparison:
         fastest = self.time_to_solution(self.best(first))
         if not np.isfinite(fastest.value):
             above = self.residual(self.best(first)).value
+            if not np.isfinite(above):
+                return "no method has met the target: every run diverged"
             return f"no method has met the target; {first} comes closest, {above:.2g} per spin above"
         if not others:
             return f"{first} takes {_shown(fastest)} s to solution"
@@ -199,8 +201,9 @@ def compare(
 
     Every rung is a batch of independent runs with the method's default settings: 8 networks, or 32 Markov chains. Each
     run counts with the lowest energy that it has met, whichever method it is; where a network diverges, the runs of its
-    rung are made one by one, and those that diverge again are failures. A ladder ends where the next
-    rung would not fit into what is left of the seconds (the first is always run). Start-up is reported, not counted.
+    rung are made one by one, and those that diverge again are failures. A ladder ends where the next rung would not fit
+    into what is left of the seconds (the first is always run), or where every run has diverged. Start-up is reported,
+    not counted (but that of a run that diverged is); nor is the attempt to train all at once, where one diverges.
 
     Args:
         problem: any.
@@ -299,8 +302,11 @@ def _one_by_one(problem: Problem, method: str, steps: int, startup: float, optio
 
 
 def _room_for_another(done: list[Rung], seconds: float) -> bool:
-    """Whether a rung of twice the last one's time fits into the seconds; the first is always run."""
-    return not done or sum(rung.seconds for rung in done) + 2 * done[-1].seconds <= seconds
+    """Whether a rung of twice the last one's time fits into the seconds, and not all runs of that one diverged; the
+    first is always run."""
+    if not done:
+        return True
+    return bool(done[-1].energies) and sum(rung.seconds for rung in done) + 2 * done[-1].seconds <= seconds
 
 
 def _reference(problem: Problem) -> Reference | None:

@@ -1,9 +1,11 @@
 """Folders at a URL (object stores, by fsspec): worked on in a copy, whose files are brought there whole."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from lehr._files import TEMPORARY, one_line
@@ -19,11 +21,20 @@ def is_url(place: str | Path) -> bool:
     return "://" in str(place)
 
 
+def public(url: str) -> str:
+    """A URL without the name and the password that may stand in it.
+
+    >>> public("ftp://me:secret@host/x"), public("s3://bucket/x")
+    ('ftp://host/x', 's3://bucket/x')
+    """
+    return re.sub(r"://[^/@]*@", "://", url)
+
+
 @contextmanager
 def mirrored(place: str | Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The folder `place`, and a function that keeps what was written there; for a URL like `s3://bucket/ea10` the
-    folder is a copy of what is there, and the function brings each file that has changed since, whole or not at all.
-    It is called once more when the block ends, however it ends.
+    folder is a copy of all that is there, and the function brings each file that has changed since, in one transaction
+    of the store. It is called once more when the block ends, however it ends; what cannot be brought stays in the copy.
 
     Errors: `InputError` where fsspec or its package for this kind of URL is not installed, or nothing is answered.
 
@@ -33,30 +44,56 @@ def mirrored(place: str | Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     True
     """
     if not is_url(place):
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(place)):  # `Path` makes one slash of two
+            raise InputError(f"Argument `out` must be a folder, or a URL as a string, but it is the path `{place}`.")
         yield Path(place), lambda: None
         return
     store, root = _opened(str(place))
-    with TemporaryDirectory() as copy:
-        folder = Path(copy)
-        known = _fetched(store, root, folder, str(place))
-
-        def keep() -> None:
-            for file in sorted(folder.rglob("*")):
-                if not file.is_file() or file.name.endswith(TEMPORARY) or known.get(file) == _stamp(file):
-                    continue
-                known[file] = _stamp(file)
-                target = f"{root}/{file.relative_to(folder).as_posix()}"
-                try:
-                    store.makedirs(target.rpartition("/")[0], exist_ok=True)
-                    with store.transaction, store.open(target, "wb") as written:
-                        written.write(file.read_bytes())
-                except Exception as error:  # stores fail in many ways
-                    raise InputError(f"Folder `{place}` must be one to write to, but: {one_line(error)}.") from None
-
+    if "file" in store.protocol:  # a folder after all, where files are renamed
+        yield Path(root), lambda: None
+        return
+    folder = Path(mkdtemp(prefix="lehr-"))
+    keep = _keeper(store, root, folder, _fetched(store, root, folder, str(place)), str(place))
+    try:
+        yield folder, keep
+    except BaseException as error:
         try:
-            yield folder, keep
-        finally:
             keep()
+        except InputError as failed:
+            error.add_note(str(failed))
+            raise error from None
+        rmtree(folder)
+        raise
+    keep()
+    rmtree(folder)
+
+
+def _keeper(store: Any, root: str, folder: Path, known: dict[Path, tuple[int, int]], url: str) -> Callable[[], None]:
+    """What brings all files that have changed to the store, each whole; those that fail, the next time again."""
+
+    def keep() -> None:
+        failed: Exception | None = None
+        for file in sorted(folder.rglob("*")):
+            if not file.is_file() or file.name.endswith(TEMPORARY):
+                continue
+            stamp = _stamp(file)
+            if known.get(file) == stamp:
+                continue
+            target = f"{root}/{file.relative_to(folder).as_posix()}"
+            try:
+                store.makedirs(target.rpartition("/")[0], exist_ok=True)
+                with store.transaction, store.open(target, "wb") as written:
+                    written.write(file.read_bytes())
+                known[file] = stamp
+            except Exception as error:  # stores fail in many ways
+                failed = failed or error
+        if failed is not None:
+            raise InputError(
+                f"Folder `{public(url)}` must be one to write to, but: {one_line(failed)}. "
+                f"What is not there yet lies in {folder}."
+            ) from None
+
+    return keep
 
 
 def _opened(url: str) -> tuple[Any, str]:
@@ -64,11 +101,13 @@ def _opened(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise InputError(f"Folder `{url}` needs fsspec, but it is not installed: pip install 'lehr[url]'.") from None
+        raise InputError(
+            f"Folder `{public(url)}` needs fsspec, but it is not installed: pip install 'lehr[url]'."
+        ) from None
     try:
         store, root = url_to_fs(url)
     except Exception as error:  # an unknown kind of URL, or its package is missing
-        raise InputError(f"Argument `out` must be a folder or a URL, but `{url}`: {one_line(error)}.") from None
+        raise InputError(f"Argument `out` must be a folder or a URL, but `{public(url)}`: {one_line(error)}.") from None
     return store, root.rstrip("/")
 
 
@@ -76,6 +115,7 @@ def _fetched(store: Any, root: str, folder: Path, url: str) -> dict[Path, tuple[
     """The files of the store, copied, and their stamps."""
     known = {}
     try:
+        store.invalidate_cache()  # of listings: others may have written there
         for name in store.find(root):
             own = PurePosixPath(name[len(root) :].lstrip("/"))
             if ".." in own.parts:
@@ -85,7 +125,8 @@ def _fetched(store: Any, root: str, folder: Path, url: str) -> dict[Path, tuple[
             file.write_bytes(store.cat_file(name))
             known[file] = _stamp(file)
     except Exception as error:  # stores fail in many ways
-        raise InputError(f"Folder `{url}` must be one to read, but: {one_line(error)}.") from None
+        rmtree(folder)
+        raise InputError(f"Folder `{public(url)}` must be one to read, but: {one_line(error)}.") from None
     return known
 
 

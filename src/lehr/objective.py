@@ -10,7 +10,7 @@ from lehr._types import ArrayLike, Key, LogProb, matmul, namespace
 from lehr.ansatz.base import Ansatz, SiteOrder
 from lehr.problem.base import Problem
 from lehr.schedule import Controls
-from lehr.shares import gathered, num_shares, own
+from lehr.shares import gathered, num_shares, own_share
 
 
 class LocalValues(eqx.Module):
@@ -63,8 +63,8 @@ def flipped_at_random(key: Key, spins: Float[Array, "m n"], probability: float) 
     """Each sample with one random spin flipped, with this probability."""
     num_samples, num_spins = spins.shape[0] * num_shares(), spins.shape[1]
     whether, where = jax.random.split(key)
-    flip = own(jax.random.uniform(whether, (num_samples,))) < probability
-    site = own(jax.random.randint(where, (num_samples,), 0, num_spins))
+    flip = own_share(jax.random.uniform(whether, (num_samples,))) < probability
+    site = own_share(jax.random.randint(where, (num_samples,), 0, num_spins))
     return jnp.where(flip[:, None] & (site[:, None] == jnp.arange(num_spins)[None]), -spins, spins)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from lehr._types import ArrayLike, matmul
 from lehr.ansatz.scores import Scores
 from lehr.native import adam
-from lehr.shares import own, summed
+from lehr.shares import own_share, summed
 
 # Where p is certain of one state all scores vanish, and only rounding tells the samples apart: without this least
 # damping, parameters of order 1 would be moved by anything.
@@ -127,4 +127,4 @@ class NaturalGradient(eqx.Module):
         change = jnp.abs(rate * matmul(gram, solution) / root).max()
         shortened = rate / jnp.maximum(1, change / self.most_change)
         step = shortened * root * solution
-        return summed(scores.pull(own(weights * step.sum() - step))), gradient_norm
+        return summed(scores.pull(own_share(weights * step.sum() - step))), gradient_norm

@@ -1,8 +1,8 @@
 """The samples of one network on several devices: each device draws its share, and all know what all have drawn.
 
-Under `jax.shard_map` over an axis `SAMPLES`, and nowhere else, these functions do anything. Random numbers are made for
-all samples and each device keeps its own, so that the states are those that one device draws. What is computed of each
-sample alone is done by the device that drew it; then all gather the samples, and means, baselines and the step
+Under `jax.shard_map` over the axis `SAMPLES`, and nowhere else, these functions do anything. Random numbers are made
+for all samples and each device keeps its own, so that the states are those that one device draws. What is computed of
+each sample alone is done by the device that drew it; then all gather the samples, and means, baselines and the step
 itself are the same everywhere.
 """
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-SAMPLES = "samples"
+SAMPLES = "lehr_samples"
 
 
 def num_shares() -> int:
@@ -22,10 +22,11 @@ def num_shares() -> int:
     >>> num_shares()
     1
     """
-    return jax.sharding.get_abstract_mesh().shape.get(SAMPLES, 1)
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.shape[SAMPLES] if SAMPLES in mesh.manual_axes else 1
 
 
-def own(values: Array, axis: int = 0) -> Array:
+def own_share(values: Array, axis: int = 0) -> Array:
     """Of values for all samples along `axis` those of this device; the last share is filled up with the last value."""
     if (shares := num_shares()) == 1:
         return values

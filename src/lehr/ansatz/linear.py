@@ -15,7 +15,7 @@ from lehr.ansatz.blocks import Bucket, block_layout
 from lehr.ansatz.dissection import conditioning_sets, nested_dissection, pair_entries
 from lehr.native import linear as native
 from lehr.problem.base import Problem, Terms
-from lehr.shares import own
+from lehr.shares import own_share
 
 
 class LinearParams(eqx.Module):
@@ -237,7 +237,7 @@ def _drawn(
     """
     if tables is not None:
         return native.draw(tables, key, logits.weights, logits.bias, num_samples)
-    noise = own(jax.random.logistic(key, (len(logits.bias), num_samples), logits.bias.dtype), axis=1)
+    noise = own_share(jax.random.logistic(key, (len(logits.bias), num_samples), logits.bias.dtype), axis=1)
     drawn = jnp.zeros_like(noise)
     found = jnp.zeros_like(noise)
     for bucket in buckets:

@@ -27,7 +27,7 @@ from lehr.ansatz.scores import Jacobian, Scores
 from lehr.native import pallas
 from lehr.native import recurrent as kernels
 from lehr.problem.base import Problem
-from lehr.shares import own
+from lehr.shares import own_share
 
 Tables = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"], Hearing | None]
 
@@ -100,7 +100,8 @@ class Recurrent(Ansatz):
         dtype = _dtype(self.params)
         # Never 0: a rounded uniform number would choose spins of vanishing probability far too often.
         least = jnp.finfo(dtype).eps / 2
-        return own(jax.random.uniform(key, (self.order.sites.shape[-1], num_samples), dtype, minval=least), axis=1)
+        shape = self.order.sites.shape[-1], num_samples
+        return own_share(jax.random.uniform(key, shape, dtype, minval=least), axis=1)
 
     @property
     def side_by_side(self) -> bool:

@@ -14,7 +14,7 @@ from lehr._types import InputError, Key, LogProb, is_traced
 from lehr.ansatz.base import Ansatz, SiteOrder, with_params
 from lehr.ansatz.scores import Jacobian
 from lehr.problem.base import Problem
-from lehr.shares import own
+from lehr.shares import own_share
 from lehr.symmetry import Group, check_size, check_unchanged, symmetries
 
 # Spins of the images that are evaluated at once; a recurrent ansatz holds some kB of states for each.
@@ -90,7 +90,7 @@ class Symmetrised(Ansatz):
         """Draw independent samples of q, each transformed by a random element of the group; see `Ansatz.sample`."""
         key, which = jax.random.split(key)
         drawn, _ = self.ansatz.sample(key, num_samples)
-        element = own(jax.random.randint(which, (num_samples,), 0, self.group.size))
+        element = own_share(jax.random.randint(which, (num_samples,), 0, self.group.size))
         permutations, signs = (jnp.asarray(table)[element] for table in (self.group.permutations, self.group.signs))
         spins = lax.stop_gradient(jnp.take_along_axis(drawn, permutations, axis=1) * signs.astype(drawn.dtype))
         return spins, self.log_prob(spins)

@@ -179,7 +179,8 @@ def within_floors(values: Known, above: Hidden, beneath: Hidden) -> Interval:
     """Typical mean of quotients of which some are no more than this, since what stands `above` the bar is at the floor
     of its samples, and some no less, since what stands `beneath` it is: it may lie anywhere below the floor, and as far
     above as goes unseen. A number alone stands above the bar."""
-    found = typical_of(values)
+    found, measured = typical_of(values), np.isfinite(values)
+    above, beneath = above & measured, beneath & measured
     if math.isnan(found.low) or not (above | beneath).any():
         return found
     most = typical_of(np.where(above, MOST_UNSEEN * values, values)).value

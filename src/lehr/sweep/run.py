@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from lehr._netcdf import write_dataset
 from lehr._types import InputError
 from lehr._version import __version__
 from lehr.exact.choose import exact
-from lehr.mirror import is_url, mirrored
+from lehr.mirror import is_url, mirrored, public
 from lehr.problem.base import Problem, fingerprint
 from lehr.sweep.grid import Grid
 from lehr.sweep.spec import Spec, read_spec, written
@@ -48,8 +49,7 @@ def sweep(
 
     Arguments: `spec`: a TOML file, a dict of the same shape (`lehr.sweep.read_spec`), or what that has read; `out`: a
     folder or a URL (`lehr.mirror`), where a second call goes on with what is missing, also after problems, settings or
-    seeds were added;
-    `report` is called after each exact energy and each task; `engine` runs the tasks (`lehr.tasks`).
+    seeds were added; `report` is called after each exact energy and each task; `engine` runs the tasks (`lehr.tasks`).
 
     Returns: `Swept`, whose `data` hold every run, and averages over the disorder (`lehr.sweep.summarise`).
 
@@ -67,18 +67,21 @@ def sweep(
     with mirrored(out) as (folder, keep):
 
         def told(step: Step) -> None:
-            keep()
+            with suppress(InputError):  # the next time brings it, and the last one tells
+                keep()
             report(step)
 
-        made = _swept(spec, folder, told, engine)
-    urls = [f"{str(out).rstrip('/')}/{Path(file).name}" for file in made.files]
+        study = {"sweep": 1, "version": __version__}
+        claim(folder / "tasks", study)  # before anything is written there
+        keep()
+        made = _swept(spec, folder, study, told, engine)
+    urls = [f"{public(str(out)).rstrip('/')}/{Path(file).name}" for file in made.files]
     return made._replace(files=urls) if is_url(out) else made
 
 
-def _swept(spec: Spec, out: Path, report: Callable[[Step], Any], engine: Engine) -> Swept:
-    """`sweep` in a folder of this machine."""
-    grid, study = Grid(spec), {"sweep": 1, "version": __version__}
-    claim(out / "tasks", study)  # before anything is written there
+def _swept(spec: Spec, out: Path, study: dict[str, Any], report: Callable[[Step], Any], engine: Engine) -> Swept:
+    """`sweep` in a folder of this machine, which was claimed for the study."""
+    grid = Grid(spec)
     known = _exact_energies(spec, out / "exact", report)
     found, failures = run_tasks(
         grid.axes, grid.measure, out / "tasks", study, report=_named(grid, report), engine=engine
