@@ -63,7 +63,7 @@ def sweep(
     >>> dict(data["best_energy"].sizes), data["certified"].values.tolist()
     ({'instance': 2, 'setting': 2, 'seed': 1, 'replica': 4}, [True, True])
     """
-    spec = spec if isinstance(spec, Spec) else read_spec(spec)
+    grid = Grid(spec if isinstance(spec, Spec) else read_spec(spec))
     with mirrored(out) as (folder, keep):
 
         def told(step: Step) -> None:
@@ -74,14 +74,14 @@ def sweep(
         study = {"sweep": 1, "version": __version__}
         claim(folder / "tasks", study)  # before anything is written there
         keep()
-        made = _swept(spec, folder, study, told, engine)
+        made = _swept(grid, folder, study, told, engine)
     urls = [f"{public(str(out)).rstrip('/')}/{Path(file).name}" for file in made.files]
     return made._replace(files=urls) if is_url(out) else made
 
 
-def _swept(spec: Spec, out: Path, study: dict[str, Any], report: Callable[[Step], Any], engine: Engine) -> Swept:
+def _swept(grid: Grid, out: Path, study: dict[str, Any], report: Callable[[Step], Any], engine: Engine) -> Swept:
     """`sweep` in a folder of this machine, which was claimed for the study."""
-    grid = Grid(spec)
+    spec = grid.spec
     known = _exact_energies(spec, out / "exact", report)
     found, failures = run_tasks(
         grid.axes, grid.measure, out / "tasks", study, report=_named(grid, report), engine=engine
