@@ -15,7 +15,7 @@ from lehr._types import ArrayLike
 from lehr.ansatz.base import Ansatz, SiteOrder, with_params
 from lehr.ansatz.dissection import conditioning_sets
 from lehr.ansatz.hearing import Hearing, hear
-from lehr.ansatz.linear import Linear, LinearParams, _by_position, _closing_values, _flat, _log_prob
+from lehr.ansatz.linear import Linear, LinearParams, _by_position, _closing_values, _flat, _log_prob, _with_closing
 from lehr.problem.base import Terms
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -82,7 +82,7 @@ class Hidden(Ansatz):
 
     def sample(self, key, num_samples):
         drawn = self._draw(jax.lax.stop_gradient(self._weights()), key, num_samples)
-        return drawn[:-1].T[:, self.order.positions], _log_prob(self.order, drawn, self._logits(drawn))
+        return self.order.by_spin(drawn[:-1]), _log_prob(self.order, drawn, self._logits(drawn))
 
     def log_prob(self, spins):
         drawn = _by_position(self.order, spins)
@@ -170,10 +170,7 @@ def _draw_depth(own, effective, coefficients, noise, drawn, depth):
         logit = jax.lax.dynamic_index_in_dim(block, r, axis=1, keepdims=False)
         mine = jax.lax.dynamic_index_in_dim(before, r, axis=1, keepdims=False) if own else before
         logit = logit + (writing[..., None] * jnp.tanh(mine)).sum(1)
-        for closing, coefficient in zip(bucket.closing, coefficients, strict=True):
-            row = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, r, 1, axis=1), closing)
-            rows = jax.lax.dynamic_slice_in_dim(bucket.rows, r, 1, axis=1)
-            logit = logit + _closing_values(row, coefficient, effective.closing_scale, rows, local).sum((1, 2))
+        logit = _with_closing(logit, bucket, coefficients, effective.closing_scale, r, local)
         spin = jnp.where(logit > noise_r, 1, -1).astype(noise.dtype) * real_r[:, None]
         block = block + column[..., None] * spin[:, None, :]
         before = before + reading[..., None] * (spin[:, None, None] if own else spin[:, None])

@@ -52,8 +52,8 @@ def mirrored(place: str | Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     if "file" in store.protocol:  # a folder after all, where files are renamed
         yield Path(root), lambda: None
         return
-    folder = Path(mkdtemp(prefix="lehr-"))
-    keep = _keeper(store, root, folder, _fetched(store, root, folder, str(place)), str(place))
+    folder, known = _fetched(store, root, str(place))
+    keep = _keeper(store, root, folder, known, str(place))
     try:
         yield folder, keep
     except BaseException as error:
@@ -111,9 +111,9 @@ def _opened(url: str) -> tuple[Any, str]:
     return store, root.rstrip("/")
 
 
-def _fetched(store: Any, root: str, folder: Path, url: str) -> dict[Path, tuple[int, int]]:
-    """The files of the store, copied, and their stamps."""
-    known = {}
+def _fetched(store: Any, root: str, url: str) -> tuple[Path, dict[Path, tuple[int, int]]]:
+    """A new folder with copies of the files of the store, and their stamps."""
+    folder, known = Path(mkdtemp(prefix="lehr-")), {}
     try:
         store.invalidate_cache()  # of listings: others may have written there
         for name in store.find(root):
@@ -127,7 +127,7 @@ def _fetched(store: Any, root: str, folder: Path, url: str) -> dict[Path, tuple[
     except Exception as error:  # stores fail in many ways
         rmtree(folder)
         raise InputError(f"Folder `{public(url)}` must be one to read, but: {one_line(error)}.") from None
-    return known
+    return folder, known
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -211,6 +211,15 @@ def _closing_values(closing, coefficients, closing_scale, rows, local):
     return value
 
 
+def _with_closing(logit: Float[Array, "blocks m"], bucket: Bucket, coefficients, closing_scale, r, local):
+    """The logits of spin r of each block with what the terms say that close there."""
+    at = partial(jax.lax.dynamic_slice_in_dim, start_index=r, slice_size=1, axis=1)
+    for closing, coefficient in zip(bucket.closing, coefficients, strict=True):
+        value = _closing_values(jax.tree.map(at, closing), coefficient, closing_scale, at(bucket.rows), local)
+        logit = logit + value.sum((1, 2))
+    return logit
+
+
 def _flat(bucket: Bucket) -> Bucket:
     """The blocks of all depths side by side, for work that needs no order."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), bucket)
@@ -262,10 +271,7 @@ def _draw_depth(coefficients, logits: _Logits, noise, carry, depth):
         block, local = carry
         r, column, noise_r, real_r = xs
         logit = jax.lax.dynamic_index_in_dim(block, r, axis=1, keepdims=False)
-        for closing, coefficient in zip(bucket.closing, coefficients, strict=True):
-            row = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, r, 1, axis=1), closing)
-            rows = jax.lax.dynamic_slice_in_dim(bucket.rows, r, 1, axis=1)
-            logit = logit + _closing_values(row, coefficient, logits.closing_scale, rows, local).sum((1, 2))
+        logit = _with_closing(logit, bucket, coefficients, logits.closing_scale, r, local)
         spin = jnp.where(logit > noise_r, 1, -1).astype(noise.dtype) * real_r[:, None]
         block = block + column[..., None] * spin[:, None, :]
         if bucket.closing:

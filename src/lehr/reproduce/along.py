@@ -8,9 +8,9 @@ import scipy  # whose parts are loaded when they are first used
 import xarray as xr
 from jaxtyping import Float64
 
-from lehr.metrics import average, wilson
+from lehr.metrics import average
 from lehr.reproduce.figure import table
-from lehr.reproduce.statistics import of_known
+from lehr.reproduce.statistics import of_known, told_share
 
 # An excess of so many percent counts as having left the exact curve.
 MOST = 1.0
@@ -162,19 +162,7 @@ def counted(of: xr.Dataset, holds: xr.DataArray, among: xr.DataArray | None = No
     """How many of the runs that were measured something is true of, with Wilson's interval of 95 %, as
     `2 of 3 [21%, 94%]`."""
     done = of["found"].notnull() if among is None else among
-    return shares(int((holds & done).sum()), int(done.sum()))
-
-
-def shares(hits: int, trials: int) -> str:
-    """A count with Wilson's interval of 95 %, where anything was tried.
-
-    >>> shares(2, 3), shares(0, 0)
-    ('2 of 3 [21%, 94%]', '0 of 0')
-    """
-    if not trials:
-        return "0 of 0"
-    _, low, high = wilson(hits, trials)
-    return f"{hits} of {trials} [{low:.0%}, {high:.0%}]"
+    return told_share(int((holds & done).sum()), int(done.sum()))
 
 
 def log_edges(low: float, high: float, number: int) -> list[float]:

@@ -15,7 +15,6 @@ from lehr.reproduce.along import (
     judged_against_exact,
     log_edges,
     nothing,
-    shares,
     spread,
     told_table,
     windowed,
@@ -37,6 +36,7 @@ from lehr.reproduce.paper_b import (
     told_default,
     told_settings,
 )
+from lehr.reproduce.statistics import told_share
 from lehr.reproduce.verdict import UNMEASURED, UNSEEN, Statement, judged
 from lehr.result import Result
 from lehr.solve import DivergenceError, solve
@@ -139,7 +139,7 @@ def _followed(of: xr.Dataset, other: xr.Dataset | None) -> list[Statement]:
             f"Every run leaves the exact curve on the way, by more than {MOST:g} %",
             bool(left.sum() == left.notnull().sum()),
             measured,
-            f"{shares(int(left.sum()), int(left.notnull().sum()))} runs; by at most "
+            f"{told_share(int(left.sum()), int(left.notnull().sum()))} runs; by at most "
             f"{by_size(of['worst_excess'], '.1f', ' %')}, where T = {by_size(of['worst_control'], '.2f', ' J')}"
             f"{beside}",
         ),

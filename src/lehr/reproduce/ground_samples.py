@@ -27,7 +27,7 @@ from lehr.reproduce.paper_b import (
     told_default,
     told_settings,
 )
-from lehr.reproduce.verdict import UNMEASURED, UNSEEN, Statement, judged
+from lehr.reproduce.verdict import UNMEASURED, UNSEEN, Statement, judged, untested
 from lehr.solve import DivergenceError, solve
 
 # Below this chance under an even draw, a run's counts are called uneven.
@@ -177,7 +177,7 @@ def _verdict(data: xr.Dataset, spec: Spec) -> str:
     return "\n\n".join(parts)
 
 
-_PENALISED = Statement("Penalising the magnetisation of the trivial state moves the collapse", False, False, "")
+_PENALISED = untested("Penalising the magnetisation of the trivial state moves the collapse")
 
 
 def _statements(of: xr.Dataset) -> list[Statement]:

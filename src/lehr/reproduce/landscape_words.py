@@ -5,10 +5,9 @@ import math
 import numpy as np
 import xarray as xr
 
-from lehr.metrics import wilson
 from lehr.reproduce.figure import Spec, filled, table
 from lehr.reproduce.landscape_study import BROAD, PAPER, PAPER_QUANTUM, UNTRAINED
-from lehr.reproduce.statistics import shown
+from lehr.reproduce.statistics import shown, told_share
 
 LABELS = {
     "start": "random start", "warm": "after warm-up", "middle": "mid-anneal", "end": "end",
@@ -40,10 +39,7 @@ class _Told:
 
     def counted(self, variant: str, moment: str, name: str) -> str:
         hits, trials = self.count(variant, moment, name)
-        if not trials:
-            return "no seeds"
-        _, low, high = wilson(hits, trials)
-        return f"{hits} of {trials} seeds [{low:.0%}, {high:.0%}]"
+        return told_share(hits, trials, "seeds") if trials else "no seeds"
 
     def paired(self, variant: str, name: str, less: str, more: str) -> tuple[int, int]:
         """In how many seeds a number is larger at one moment than at another."""

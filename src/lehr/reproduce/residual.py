@@ -19,7 +19,7 @@ from lehr.reproduce.paper_a import instance_of, is_chain, options_of
 from lehr.reproduce.statistics import of_known
 from lehr.result import Result
 from lehr.solve import DivergenceError, solve
-from lehr.sweep.statistics import MOST_UNSEEN
+from lehr.sweep.statistics import within_floors
 from lehr.tasks import Value
 
 Known = Float64[np.ndarray, " k"]
@@ -149,7 +149,7 @@ def summarise_residual(data: xr.Dataset) -> xr.Dataset:
     floored = (data["residual"] <= data["floor"]) & known
     value = np.maximum(data["residual"], data["floor"])
     middle, low, high = xr.apply_ufunc(
-        within_floors, value, floored, xr.zeros_like(floored), output_core_dims=[[], [], []],
+        typical_within, value, floored, xr.zeros_like(floored), output_core_dims=[[], [], []],
         input_core_dims=[["instance"]] * 3, vectorize=True,
     )  # fmt: skip
     data = data.assign(
@@ -175,21 +175,10 @@ def typical_of(values: Float64[np.ndarray, " k"]) -> Interval:
     return of_known(values, typical)
 
 
-def within_floors(values: Known, above: Hidden, beneath: Hidden) -> Interval:
-    """Typical mean of quotients of which some are no more than this, since what stands `above` the bar is at the floor
-    of its samples, and some no less, since what stands `beneath` it is: it may lie anywhere below the floor, and as far
-    above as goes unseen. A number alone stands above the bar."""
-    found, measured = typical_of(values), np.isfinite(values)
-    above, beneath = above & measured, beneath & measured
-    if math.isnan(found.low) or not (above | beneath).any():
-        return found
-    most = typical_of(np.where(above, MOST_UNSEEN * values, values)).value
-    least = typical_of(np.where(beneath, values / MOST_UNSEEN, values)).value
-    return Interval(
-        found.value,
-        0.0 if above.any() else min(found.low, least),
-        math.inf if beneath.any() else max(found.high, most),
-    )
+def typical_within(values: Known, above: Hidden, beneath: Hidden) -> Interval:
+    """`typical_of`, with the interval of `within_floors`."""
+    known = np.isfinite(values)
+    return of_known(values, lambda found: within_floors(found, above[known], beneath[known]))
 
 
 def _fit(of: xr.Dataset) -> tuple[float, ...]:
@@ -244,7 +233,7 @@ def ratio(data: xr.Dataset, system: str, upper: str, lower: str, *, fewest: bool
     number = min(known) if fewest else max(known)
     pairs = known[number]
     floored = int(pairs.above.sum()), int(pairs.beneath.sum())
-    return Ratio(int(number), within_floors(*pairs), int(np.isfinite(pairs.values).sum()), floored)
+    return Ratio(int(number), typical_within(*pairs), int(np.isfinite(pairs.values).sum()), floored)
 
 
 def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
@@ -256,7 +245,7 @@ def fall(data: xr.Dataset, system: str, steep: str, other: str) -> Fall | None:
     first, last = min(known), max(known)
     one, two = known[first], known[last]
     pairs = _Pairs(one.values / two.values, one.above | two.beneath, one.beneath | two.above)
-    return Fall(int(first), int(last), within_floors(*pairs))
+    return Fall(int(first), int(last), typical_within(*pairs))
 
 
 def _ratios(data: xr.Dataset, system: str, upper: str, lower: str) -> dict[float, _Pairs]:

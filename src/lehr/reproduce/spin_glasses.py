@@ -8,7 +8,7 @@ import xarray as xr
 
 from lehr.reproduce.figure import Figure, Spec, filled
 from lehr.reproduce.paper_a import ABSTRACT, FROM_MEMORY, QUICK, SOURCE, default_of, doubled, ours, paper
-from lehr.reproduce.residual import axes_of_ladders, measure_residual, summarise_residual, within_floors
+from lehr.reproduce.residual import axes_of_ladders, measure_residual, summarise_residual, typical_within
 from lehr.reproduce.residual_words import (
     ABOUT,
     below,
@@ -112,7 +112,7 @@ def _stands_still(data: xr.Dataset) -> Statement:
     rungs = of.isel(rung=[max(last - 1, 0), last]).transpose("rung", ...)
     at_floor = (rungs["residual"] <= rungs["floor"]).values  # what is unknown is not
     before, after = rungs["residual"].where(~at_floor, rungs["floor"]).values
-    gain = within_floors(before / after, *at_floor)
+    gain = typical_within(before / after, *at_floor)
     steps = rungs["annealing"].max("instance").values
     return Statement(
         "*CQO* stands still in the end",

@@ -54,6 +54,19 @@ def shown(of: xr.Dataset, name: str, form: str) -> str:
     return value if low == high or math.isnan(numbers[1]) else f"{value} [{low}, {high}]"
 
 
+def told_share(hits: int, trials: int, of: str = "") -> str:
+    """A count with Wilson's interval of 95 %, where anything was tried.
+
+    >>> told_share(2, 3), told_share(2, 3, "seeds"), told_share(0, 0)
+    ('2 of 3 [21%, 94%]', '2 of 3 seeds [21%, 94%]', '0 of 0')
+    """
+    count = f"{hits} of {trials} {of}".rstrip()
+    if not trials:
+        return count
+    _, low, high = wilson(hits, trials)
+    return f"{count} [{low:.0%}, {high:.0%}]"
+
+
 def of_known(values: np.ndarray, estimate: Callable[..., Interval]) -> Interval:
     """An estimate of those that were measured; a single one has no interval, and none is NaN."""
     known = values[np.isfinite(values)]

@@ -19,6 +19,11 @@ class Statement(NamedTuple):
     otherwise: str = FAILS
 
 
+def untested(claim: str) -> Statement:
+    """A paper's statement of which nothing was measured."""
+    return Statement(claim, holds=False, measured=False, seen="")
+
+
 def judgement(holds: bool, measured: bool, otherwise: str = FAILS) -> str:
     """The word of a verdict; a statement of which nothing was measured neither holds nor fails.
 
@@ -33,7 +38,7 @@ def judgement(holds: bool, measured: bool, otherwise: str = FAILS) -> str:
 def judged(statements: Sequence[Statement]) -> str:
     """Statements as items of a Markdown list, each with its verdict and what was seen.
 
-    >>> print(judged([Statement("It rains", True, True, "on 3 of 4 days"), Statement("It snows", False, False, "")]))
+    >>> print(judged([Statement("It rains", True, True, "on 3 of 4 days"), untested("It snows")]))
     * It rains: **holds**; on 3 of 4 days.
     * It snows: **not measured**.
     """

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Float64
 
 from lehr.baseline.settings import BASELINES
 from lehr.metrics import Interval, bootstrap, time_to_solution, typical, wilson
@@ -12,7 +13,7 @@ from lehr.metrics import Interval, bootstrap, time_to_solution, typical, wilson
 ESTIMATES = ("residual_typical", "best_residual_typical", "success_mean", "time_to_solution_typical")
 ENDS = ("", "_low", "_high")
 # Where none of M samples lies above the target, 95 % allow a share of so many of them that do.
-MOST_UNSEEN = -math.log(0.05)
+_MOST_UNSEEN = -math.log(0.05)
 _RESIDUALS = ("residual", "best_residual")
 
 
@@ -125,6 +126,27 @@ def _runs(values: xr.DataArray) -> list[np.ndarray]:
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
+def within_floors(
+    values: Float64[np.ndarray, " k"], above: Bool[np.ndarray, " k"], beneath: Bool[np.ndarray, " k"]
+) -> Interval:
+    """Typical mean of quotients of which some are no more than this, since what stands `above` the bar is at the floor
+    of its samples, and some no less, since what stands `beneath` it is: it may lie anywhere below the floor, and as far
+    above as goes unseen. A number alone stands above the bar.
+
+    >>> none, first = np.zeros(2, bool), np.array([True, False])
+    >>> [round(end, 2) for end in within_floors(np.array([1.0, 1.1]), first, none)]
+    [1.05, 0.0, 1.92]
+    """
+    found = typical(values)
+    most = typical(np.where(above, _MOST_UNSEEN * values, values)).value
+    least = typical(np.where(beneath, values / _MOST_UNSEEN, values)).value
+    return Interval(
+        found.value,
+        0.0 if above.any() else min(found.low, least),
+        math.inf if beneath.any() else max(found.high, most),
+    )
+
+
 def _typical(runs: list[np.ndarray], floors: np.ndarray) -> Interval:
     """Geometric mean over the instances of the mean over the runs, none below its floor."""
     pairs = [(row, float(floor)) for row, floor in zip(runs, floors, strict=True) if row.size]
@@ -134,14 +156,9 @@ def _typical(runs: list[np.ndarray], floors: np.ndarray) -> Interval:
     floored = means <= least
     if floored.all():
         value = typical(least).value
-        return Interval(value, 0.0, MOST_UNSEEN * value)
+        return Interval(value, 0.0, _MOST_UNSEEN * value)
     if len(pairs) > 1:
-        found = typical(np.maximum(means, least))
-        if not floored.any():
-            return found
-        # The floored ones may be anywhere below the floor, and as far above as goes unseen.
-        most = typical(np.where(floored, MOST_UNSEEN * least, means)).value
-        return found._replace(low=0.0, high=max(found.high, most))
+        return within_floors(np.maximum(means, least), floored, np.zeros_like(floored))
     ((row, floor),) = pairs
     found = bootstrap(row) if row.size > 1 else Interval(float(row[0]), math.nan, math.nan)
     return found._replace(low=0.0) if found.low <= floor else found
