@@ -73,6 +73,7 @@ def test_typical_of_zeros_and_of_one_instance():
     assert typical([0.0, 4.0]) == Interval(0.0, 0.0, math.inf)
     assert typical([4.0]) == Interval(approx(4.0), 0.0, math.inf)
     assert typical([0.0, 4.0, 1e-12], floor=0.01) == typical([0.01, 4.0, 0.01])
+    assert typical([1e-300, 1.0]) == Interval(approx(1e-150), 0.0, math.inf)
     with pytest.raises(InputError, match="negative"):
         typical([-1e-3, 1.0])
     with pytest.raises(InputError, match="confidence"):

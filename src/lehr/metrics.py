@@ -111,7 +111,8 @@ def typical(values: ArrayLike, *, floor: float = 0.0, confidence: float = 0.95) 
     numbers = np.maximum(numbers, floor)
     if numbers.min() == 0:
         return Interval(0.0, 0.0, math.inf)
-    return Interval(*(math.exp(end) for end in average(np.log(numbers), confidence=confidence)))
+    with np.errstate(over="ignore"):  # an end beyond all numbers is infinite
+        return Interval(*(float(np.exp(end)) for end in average(np.log(numbers), confidence=confidence)))
 
 
 def average(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
