@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import typer
 
@@ -26,6 +27,13 @@ app = typer.Typer(
 for command in (generate, solve, exact, compare, tune, sweep, report, reproduce, landscape, info):
     app.command()(command)
 
+# After an interrupt.
+_GOES_ON = {
+    "solve": "; with --out, `lehr solve --resume DIR` goes on from the checkpoint",
+    "compare": "; with --out, the same call goes on with what is missing",
+    **dict.fromkeys(("tune", "sweep", "landscape", "reproduce"), "; the same call goes on with what is missing"),
+}
+
 
 def main() -> None:
     """Run the command line with Lehr's exit codes: 0 success, 2 bad input, 1 internal failure, 130 interrupted."""
@@ -36,11 +44,7 @@ def main() -> None:
         leave(" ".join(str(error).split()), BAD_INPUT)
     except SystemExit as error:
         if error.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
-            leave(
-                "Interrupted; with --out, `lehr solve --resume DIR` goes on from the checkpoint, and the same "
-                "`lehr compare`, `lehr tune`, `lehr sweep`, `lehr landscape` or `lehr reproduce` with what is missing.",
-                INTERRUPTED,
-            )
+            leave(f"Interrupted{_GOES_ON.get(''.join(sys.argv[1:2]), '')}.", INTERRUPTED)
         raise
     except Exception as error:
         if os.environ.get("LEHR_TRACEBACK"):
