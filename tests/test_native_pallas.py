@@ -36,7 +36,7 @@ def flips(path, network, spins):
     several flips, and as the scan makes them one by one."""
     places = np.arange(len(spins))
     ends = np.where(places % 2, np.minimum(places + 2, len(spins)), len(spins))
-    limits = {"budget": 2**16} if path is pallas else {"blocks": len(spins)}
+    limits = {"budget": 160_000} if path is pallas else {"blocks": len(spins)}
     return path.flip_log_ratio(network, spins, ends, **limits)
 
 
@@ -116,5 +116,6 @@ def test_a_step_does_not_depend_on_the_path(monkeypatch):
     monkeypatch.setenv("LEHR_PALLAS", "1")
     assert ansatz._path is pallas
     assert_trees_agree(step(), expected, 1e-4)
+    assert str(jax.make_jaxpr(ansatz.flip_log_ratio)(jnp.ones((2, 4)))).count("pallas_call") == 2
     assert RNN1D(4, cell="gru", hidden=3)._path is pallas
     assert RNN1D(4, activation="gelu")._path is RNN1D(4, hidden=129)._path is scan
