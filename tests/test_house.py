@@ -70,6 +70,7 @@ ROOMS = [
     "ansatz/hearing",
     "ansatz/scan",
     "native/recurrent",
+    "native/tiles",
     "native/pallas",
     "ansatz/recurrent",
     "ansatz/rnn1d",

@@ -8,34 +8,47 @@ import numpy as np
 import pytest
 
 from enumeration import with_random_params
-from lehr import RNN1D, newman_moore
+from lehr import RNN1D
 from lehr.ansatz import scan
 from lehr.ansatz.base import with_params
 from lehr.native import pallas
 from test_native import assert_trees_agree
-from test_native_recurrent import DENSE, MIXED, NETWORKS, noise_for
+from test_native_recurrent import MIXED, NETWORKS, PROBLEMS, noise_for
 
-# Both cells, one layer and several, weights that are shared or not, sites that hear or do not.
-CASES = ["heard", "chain", "sites of their own", "tensorised", "tensorised, shared, heard", "dilated"]
+# Every cell, one layer and several, weights that are shared or not, sites that hear or do not.
+CASES = [
+    *("heard", "chain", "sites of their own", "dilated", "tensorised", "tensorised, shared, heard"),
+    *("gated", "gated, two states", "gated, sites of their own", "gated, dilated"),
+]
 
 
 def network_of(name):
-    problem = {"heard": newman_moore(3), "dilated": DENSE}.get(name, MIXED)
-    return with_random_params(NETWORKS[name](), scale=0.4).informed(problem, jnp.asarray(0.8))._network
+    ansatz = with_random_params(NETWORKS[name](), scale=0.4)
+    return ansatz.informed(PROBLEMS.get(name, MIXED), jnp.asarray(0.8))._network
 
 
 def noise_of(name, num_samples=19):  # a tile and a part
     return noise_for(NETWORKS[name](), num_samples)
 
 
+def flips(path, network, spins):
+    """Of every other spin as if only the next depended on it; with so little memory that the kernel's blocks have
+    several flips, and as the scan makes them one by one."""
+    places = np.arange(len(spins))
+    ends = np.where(places % 2, np.minimum(places + 2, len(spins)), len(spins))
+    limits = {"budget": 160_000} if path is pallas else {"blocks": len(spins)}
+    return path.flip_log_ratio(network, spins, ends, **limits)
+
+
 @partial(jax.jit, static_argnums=(0, 1))
 def passes(path, name, noise, weights):
-    """Drawn, evaluated, the gradient, and products of the scores of samples."""
+    """Drawn, evaluated, the gradient, products of the scores of samples, and flips."""
     network = network_of(name)
     drawn = path.forward(network, noise, draw=True)
     given = path.forward(network, drawn.spins[1:], draw=False)
     outer = path.outer_products(network, drawn, weights)
-    return drawn, given, outer.pull(jnp.ones_like(weights[0])), outer.gram()
+    flipped = flips(path, network, drawn.spins[1:])
+    return drawn, given, outer.pull(jnp.ones_like(weights[0])), outer.gram(), flipped
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -47,17 +60,27 @@ def test_the_kernels_agree_with_the_scan(name):
     assert_trees_agree(found, expected, 2e-4)
 
 
+def lowered(network, noise, monkeypatch):
+    """All passes as CUDA would compile them."""
+    monkeypatch.setattr(pallas, "_interpreted", lambda: False)
+
+    def everything(noise):
+        drawn = pallas.forward(network, noise, draw=True)
+        gradient = pallas.outer_products(network, drawn, jnp.ones_like(noise)).pull(jnp.ones_like(noise[0]))
+        return gradient, flips(pallas, network, drawn.spins[1:])
+
+    return jax.jit(everything).trace(noise).lower(lowering_platforms=("cuda",)).as_text()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_they_can_be_lowered_for_a_gpu(name, monkeypatch):
-    monkeypatch.setattr(pallas, "_interpreted", lambda: False)
-    network = network_of(name)
+    assert lowered(network_of(name), noise_of(name), monkeypatch).count("__gpu$xla.gpu.triton") == 4
 
-    def both(noise):
-        drawn = pallas.forward(network, noise, draw=True)
-        return pallas.outer_products(network, drawn, jnp.ones_like(noise)).pull(jnp.ones_like(noise[0]))
 
-    lowered = jax.jit(both).trace(noise_of(name)).lower(lowering_platforms=("cuda",)).as_text()
-    assert lowered.count("__gpu$xla.gpu.triton") == 2
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "softplus"])  # the cases have the others
+def test_every_activation_can_be_lowered_for_gated_cells(activation, monkeypatch):
+    ansatz = RNN1D(2, cell="gru", hidden=2, activation=activation)
+    assert "__gpu$xla.gpu.triton" in lowered(ansatz._network, noise_for(ansatz, 3), monkeypatch)
 
 
 def test_networks_side_by_side_are_the_networks_alone():
@@ -65,14 +88,15 @@ def test_networks_side_by_side_are_the_networks_alone():
     network = network_of("heard")
 
     @jax.jit
-    def gradient(noise):
+    def step(noise):
         drawn = pallas.forward(network, noise, draw=True)
-        return drawn, pallas.outer_products(network, drawn, jnp.ones_like(noise)).pull(jnp.ones_like(noise[0]))
+        outer = pallas.outer_products(network, drawn, jnp.ones_like(noise))
+        return drawn, outer.pull(jnp.ones_like(noise[0])), flips(pallas, network, drawn.spins[1:])
 
-    together = jax.vmap(gradient)(noise)
+    together = jax.vmap(step)(noise)
     for place in range(2):
         found = jax.tree.map(lambda leaf, place=place: leaf[place], together)
-        assert_trees_agree(found, gradient(noise[place]), 1e-5)
+        assert_trees_agree(found, step(noise[place]), 1e-5)
 
 
 def test_a_step_does_not_depend_on_the_path(monkeypatch):
@@ -84,11 +108,14 @@ def test_a_step_does_not_depend_on_the_path(monkeypatch):
             return with_params(ansatz, params).sample(jax.random.key(0), 7)[1]
 
         log_prob, pull = jax.vjp(draw, ansatz.params)
-        return log_prob, pull(jnp.arange(28.0).reshape(7, 4)), ansatz.sample_scored(jax.random.key(0), 7)[2].gram()
+        spins, _, scores = ansatz.sample_scored(jax.random.key(0), 7)
+        return log_prob, pull(jnp.arange(28.0).reshape(7, 4)), scores.gram(), ansatz.flip_log_ratio(spins)
 
     assert ansatz._path is scan
     expected = step()
     monkeypatch.setenv("LEHR_PALLAS", "1")
     assert ansatz._path is pallas
     assert_trees_agree(step(), expected, 1e-4)
-    assert RNN1D(4, cell="gru", hidden=3)._path is RNN1D(4, hidden=129)._path is scan
+    assert str(jax.make_jaxpr(ansatz.flip_log_ratio)(jnp.ones((2, 4)))).count("pallas_call") == 2
+    assert RNN1D(4, cell="gru", hidden=3)._path is pallas
+    assert RNN1D(4, activation="gelu")._path is RNN1D(4, hidden=129)._path is scan

@@ -78,7 +78,7 @@ def by_scan(ansatz, noise, weights):
     outer = scan.outer_products(network, drawn, ones)
     scores = jax.vmap(outer.pull)(jnp.eye(noise.shape[1])) if network.shared else None
     gradient = scan.outer_products(network, drawn, weights).pull(ones[0])
-    flips = scan.flip_log_ratio(network, drawn.spins[1:], ends, budget=2**28, blocks=8)
+    flips = scan.flip_log_ratio(network, drawn.spins[1:], ends)
     return tuple(drawn), tuple(given), gradient, scores, flips
 
 

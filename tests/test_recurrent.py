@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from lehr._types import InputError
-from lehr.ansatz import recurrent
+from lehr.ansatz import scan
 from lehr.ansatz.base import with_params
 from lehr.ansatz.cells import make_cell
 from lehr.ansatz.dilated import DilatedRNN
@@ -240,7 +240,12 @@ def test_flip_log_ratio(name):
 def test_flip_log_ratio_in_blocks_and_chunks(budget, blocks):
     ansatz = make("1d-gru-sites-given")
     states, log_prob = enumerated(ansatz)
-    ratio = recurrent.flip_log_ratio(ansatz, states, with_kernels=False, budget=budget, blocks=blocks)
+
+    @jax.jit
+    def flips(drawn):
+        return scan.flip_log_ratio(ansatz._network, drawn, ansatz.order.ends, budget=budget, blocks=blocks)
+
+    ratio = ansatz.order.by_spin(flips(ansatz._by_position(states)))
     np.testing.assert_allclose(ratio, expected_flips(states, log_prob), atol=1e-10)
 
 

@@ -31,11 +31,6 @@ from lehr.shares import own_share
 
 Tables = tuple[Int[ArrayLike, "n p"], Int[ArrayLike, "n q"], Hearing | None]
 
-# Bytes that the copied states of `flip_log_ratio` may take (for each replica) on the reference path.
-FLIP_BUDGET = 2**28
-# Blocks of flips at least: with K blocks a share 1 / (K + 1) of the work is spent on states already known.
-FLIP_BLOCKS = 8
-
 
 class Recurrent(Ansatz):
     """A recurrent network over the sites: `cell` computes, `state_slots` and `spin_slots` say from what.
@@ -80,7 +75,7 @@ class Recurrent(Ansatz):
 
     def flip_log_ratio(self, spins: Float[Array, "num_samples n"]) -> Float[Array, "num_samples n"]:
         """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]. Not differentiated."""
-        return flip_log_ratio(self, spins, with_kernels=self._path is kernels)
+        return _flip_log_ratio(self._path, self, spins)
 
     def scores(self, spins: Float[Array, "num_samples n"]) -> Scores:
         """d ln p(s) / d theta of every sample."""
@@ -189,20 +184,10 @@ def _scores(path: ModuleType, network: Network, passed: Any) -> Scores:
     return path.outer_products(network, passed, jnp.ones_like(passed.log_prob))
 
 
-@functools.partial(jax.jit, static_argnames=("with_kernels", "budget", "blocks"))
-def flip_log_ratio(
-    ansatz: Recurrent,
-    spins: Float[Array, "num_samples n"],
-    *,
-    with_kernels: bool,
-    budget: int = FLIP_BUDGET,
-    blocks: int = FLIP_BLOCKS,
+@functools.partial(jax.jit, static_argnums=0)
+def _flip_log_ratio(
+    path: ModuleType, ansatz: Recurrent, spins: Float[Array, "num_samples n"]
 ) -> Float[Array, "num_samples n"]:
-    """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]; `budget` and `blocks` say what the
-    reference path may take (`lehr.ansatz.scan`)."""
-    network, drawn, ends = lax.stop_gradient(ansatz)._network, ansatz._by_position(spins), ansatz.order.ends
-    if with_kernels:
-        ratio = kernels.flip_log_ratio(network, drawn, ends)
-    else:
-        ratio = scan.flip_log_ratio(network, drawn, ends, budget=budget, blocks=blocks)
-    return ansatz.order.by_spin(ratio)
+    """ln p(s with spin i flipped) - ln p(s) for every i, shape [num_samples, N]."""
+    network, drawn = lax.stop_gradient(ansatz)._network, ansatz._by_position(spins)
+    return ansatz.order.by_spin(path.flip_log_ratio(network, drawn, ansatz.order.ends))

@@ -24,6 +24,11 @@ from lehr.ansatz.hearing import Hearing
 from lehr.ansatz.products import Sites
 from lehr.ansatz.scores import OuterProducts
 
+# Bytes that the copied states of `flip_log_ratio` may take (for each replica).
+FLIP_BUDGET = 2**28
+# Blocks of flips at least: with K blocks a share 1 / (K + 1) of the work is spent on states already known.
+FLIP_BLOCKS = 8
+
 
 class Network(NamedTuple):
     """A cell and the tables that say what it computes from: position t reads the slots `state_slots[t]` of the states
@@ -128,7 +133,12 @@ def _outer_products(network: Network, inputs: Any, deltas: Any) -> OuterProducts
 
 
 def flip_log_ratio(
-    network: Network, spins: Float[Array, "n m"], ends: Int[ArrayLike, " n"], *, budget: int, blocks: int
+    network: Network,
+    spins: Float[Array, "n m"],
+    ends: Int[ArrayLike, " n"],
+    *,
+    budget: int = FLIP_BUDGET,
+    blocks: int = FLIP_BLOCKS,
 ) -> Float[Array, "n m"]:
     """ln p(s with one spin flipped) - ln p(s), all by position, where the conditionals at `ends[t]` and later do not
     depend on spin t.
@@ -191,13 +201,6 @@ def _at(tree: Any, t: Int[Array, ""]) -> Any:
 def _onehot(spins: Float[Array, "q m"]) -> Float[Array, "q m 2"]:
     """(up, down) of each spin; (0, 0) of "no spin", which is 0."""
     return jnp.stack([spins > 0, spins < 0], axis=-1).astype(spins.dtype)
-
-
-def site_inputs(network: Network, spins: Float[Array, "slots m"]) -> Float[Array, "n m k"]:
-    """What the sites take in besides states: the spins that they see, one-hot, and the features that they hear."""
-    return jax.vmap(lambda sees, site: _listen(network, spins, sees, site)[0])(
-        jnp.asarray(network.spin_slots), _heard(network)
-    )
 
 
 def _listen(
