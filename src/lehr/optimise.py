@@ -74,18 +74,21 @@ class NaturalGradient(eqx.Module):
     With O the centred scores [M, P] and f the centred targets beta F_loc [M], the update
     `-rate O^T (O O^T + lambda)^-1 f` is the step that changes ln p of the samples by `-rate f` as nearly as the network
     can: with rate 1 straight to the Boltzmann distribution, where f is 0. It is the gradient preconditioned by the
-    Fisher matrix, but needs one M x M system instead of a P x P one, and no memory of earlier steps.
+    Fisher matrix, but needs one M x M system instead of a P x P one.
 
     Arguments: `damping`: lambda in units of the mean diagonal of O O^T; `clip`: targets farther than this many standard
     deviations from their mean are moved there; `most_change`: a step that would change ln p of a sample by more is
-    shortened.
+    shortened; `memory`: the unit of the damping is no less than its average over earlier steps, of which each counts so
+    much less than the one after it, so that samples which happen to agree do not let the network go far at once, where
+    the others would be that it did not draw.
 
     Source: Amari, Neural Computation 10, 251 (1998); Chen and Heyl, arXiv:2302.01941 (minSR).
 
     >>> from lehr.ansatz.scores import Jacobian
     >>> scores = Jacobian({"bias": jnp.array([[1.0], [-1.0]])})  # two samples, ln p = const + bias * s
     >>> half = jnp.array([0.5, 0.5])
-    >>> updates, _ = NaturalGradient(damping=0.0).updates(scores, jnp.array([0.25, -0.25]), half, 1.0)
+    >>> natural = NaturalGradient(damping=0.0)
+    >>> updates, *_ = natural.updates(scores, jnp.array([0.25, -0.25]), half, 1.0, natural.init({"bias": jnp.zeros(1)}))
     >>> round(float(updates["bias"][0]), 4)
     -0.25
     """
@@ -93,10 +96,11 @@ class NaturalGradient(eqx.Module):
     damping: float = eqx.field(static=True, default=1e-2)
     clip: float = eqx.field(static=True, default=3.0)
     most_change: float = eqx.field(static=True, default=1.0)
+    memory: float = eqx.field(static=True, default=0.98)
 
-    def init(self, params: Any) -> tuple[()]:
-        """The state before the first step, as of an optax optimiser: there is nothing to remember."""
-        return ()
+    def init(self, params: Any) -> Float[Array, ""]:
+        """The state before the first step: the average of the damping's unit, over none."""
+        return jnp.zeros((), jnp.result_type(*jax.tree.leaves(params)))
 
     def updates(
         self,
@@ -104,8 +108,9 @@ class NaturalGradient(eqx.Module):
         target: Float[Array, " m"],
         weights: Float[Array, " m"],
         rate: Float[Array, ""] | float,
-    ) -> tuple[Any, Float[Array, ""]]:
-        """What to add to the parameters, and the norm of the plain gradient of the mean target.
+        state: Float[Array, ""],
+    ) -> tuple[Any, Float[Array, ""], Float[Array, ""]]:
+        """What to add to the parameters, the norm of the plain gradient of the mean target, and the new state.
 
         `weights` [M] say how much each sample counts; they add up to 1. Where the samples are divided (`lehr.shares`)
         both are those of all.
@@ -120,11 +125,13 @@ class NaturalGradient(eqx.Module):
         gradient_norm = jnp.sqrt(jnp.maximum(root * centred @ matmul(gram, root * centred), 0))
         reach = self.clip * jnp.sqrt(weights @ centred**2)
         centred = jnp.clip(centred, -reach, reach)
-        ridge = self.damping * jnp.maximum(jnp.trace(gram), 0) / len(root) + least
+        unit = jnp.maximum(jnp.trace(gram), 0) / len(root)
+        state = self.memory * state + (1 - self.memory) * unit
+        ridge = self.damping * jnp.maximum(unit, state) + least
         solution = jax.scipy.linalg.solve(
             gram + ridge * jnp.eye(len(root), dtype=gram.dtype), root * centred, assume_a="pos"
         )
         change = jnp.abs(rate * matmul(gram, solution) / root).max()
         shortened = rate / jnp.maximum(1, change / self.most_change)
         step = shortened * root * solution
-        return summed(scores.pull(own_share(weights * step.sum() - step))), gradient_norm
+        return summed(scores.pull(own_share(weights * step.sum() - step))), gradient_norm, state
