@@ -10,7 +10,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lehr._types import ArrayLike, Key
 from lehr.ansatz.base import Ansatz, check_fits, with_params
-from lehr.ansatz.scores import Scores
 from lehr.objective import LocalValues, advantages, effective_sample_size, flipped_at_random, local_values
 from lehr.optimise import Adam, NaturalGradient, descended
 from lehr.problem.base import Problem
@@ -129,12 +128,8 @@ class VariationalAnnealing(eqx.Module):
         ansatz, beta = informed_at(controls, problem, state.ansatz)
         key = jax.random.fold_in(state.key, state.step)
         if isinstance(self.optimiser, NaturalGradient):
-            drawn, scores = self._scored(problem, ansatz, key, controls)
-            rate = jnp.asarray(1.0 if self.learning_rate is None else self.learning_rate)
-            updates, gradient_norm, optimiser_state = self.optimiser.updates(
-                scores, beta * drawn.free_energy, drawn.weights, rate, state.optimiser_state
-            )
-            params = optax.apply_updates(ansatz.params, updates)
+            drawn, params, gradient_norm = self._natural(self.optimiser, problem, ansatz, key, controls, beta)
+            optimiser_state = state.optimiser_state
         else:
             drawn, gradient = self._plain(problem, ansatz, key, controls, unit)
             gradient_norm = optax.tree.norm(gradient)
@@ -186,8 +181,8 @@ class VariationalAnnealing(eqx.Module):
         updates, state = optimiser.update(gradient, state, params)
         return optax.apply_updates(params, updates) if rate is None else descended(params, updates, rate), state
 
-    def _scored(self, problem, ansatz, key, controls) -> tuple[_Drawn, Scores]:
-        """Samples, and the score of each."""
+    def _natural(self, optimiser, problem, ansatz, key, controls, beta) -> tuple[_Drawn, Any, Float[Array, ""]]:
+        """Samples, the parameters after a step of natural gradient, and the norm of the plain gradient."""
         if controls.field is None:
             spins, log_prob, scores = ansatz.sample_scored(key, self.num_samples)
             values = local_values(problem, ansatz, spins, log_prob, controls)
@@ -197,7 +192,14 @@ class VariationalAnnealing(eqx.Module):
             spins = flipped_at_random(flip_key, ansatz.sample(draw_key, self.num_samples)[0], self.flip_probability)
             log_prob, scores = ansatz.log_prob(spins), ansatz.scores(spins)
             values = local_values(problem, ansatz, spins, log_prob, controls, self.flip_probability)
-        return _Drawn.of(spins, log_prob, values), scores
+        drawn = _Drawn.of(spins, log_prob, values)
+        rate = jnp.asarray(1.0 if self.learning_rate is None else self.learning_rate)
+        updates, norm = optimiser.updates(scores, beta * drawn.free_energy, drawn.weights, rate)
+
+        def divergence(params):
+            return drawn.weights @ (drawn.log_prob - gathered(with_params(ansatz, params).log_prob(spins).sum(1)))
+
+        return drawn, optimiser.moved(ansatz.params, updates, divergence), norm
 
     def final_samples(self, state: State, key: Key, num_samples: int) -> tuple[Float[Array, "m n"], Float[Array, " m"]]:
         """Samples and their ln p(s), drawn at the controls of `state.step` from the network as it is."""

@@ -1,11 +1,14 @@
 """Optimisers beside optax's: Adam in place, and the natural gradient, steepest in the space of distributions."""
 
+import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jaxtyping import Array, Float
 
 from lehr._types import ArrayLike, matmul
@@ -16,6 +19,8 @@ from lehr.shares import own_share, summed
 # Where p is certain of one state all scores vanish, and only rounding tells the samples apart: without this least
 # damping, parameters of order 1 would be moved by anything.
 _LEAST_DAMPING = 1e-5
+# Of a step that goes too far no less than this is taken.
+_LEAST_SHARE = 2.0**-10
 _DECAYS, _LEAST_ROOT = (0.9, 0.999), 1e-8
 _ADAM = optax.scale_by_adam(*_DECAYS, eps=_LEAST_ROOT)
 
@@ -74,21 +79,22 @@ class NaturalGradient(eqx.Module):
     With O the centred scores [M, P] and f the centred targets beta F_loc [M], the update
     `-rate O^T (O O^T + lambda)^-1 f` is the step that changes ln p of the samples by `-rate f` as nearly as the network
     can: with rate 1 straight to the Boltzmann distribution, where f is 0. It is the gradient preconditioned by the
-    Fisher matrix, but needs one M x M system instead of a P x P one.
+    Fisher matrix, but needs one M x M system instead of a P x P one, and no memory of earlier steps.
 
     Arguments: `damping`: lambda in units of the mean diagonal of O O^T; `clip`: targets farther than this many standard
     deviations from their mean are moved there; `most_change`: a step that would change ln p of a sample by more is
-    shortened; `memory`: the unit of the damping is no less than its average over earlier steps, of which each counts so
-    much less than the one after it, so that samples which happen to agree do not let the network go far at once, where
-    the others would be that it did not draw.
+    shortened; `most_divergence`: a step after which the Kullback-Leibler divergence of the new distribution from that
+    of the samples is larger, in nats, is halved until it is not. What a step changes is foreseen to first order, and
+    for the samples alone: a network that has almost settled in a few states can leave all of them in one step. Seeing
+    that costs one more evaluation of the samples.
 
-    Source: Amari, Neural Computation 10, 251 (1998); Chen and Heyl, arXiv:2302.01941 (minSR).
+    Source: Amari, Neural Computation 10, 251 (1998); Chen and Heyl, arXiv:2302.01941 (minSR); Schulman et al.,
+    arXiv:1502.05477, appendix C (steps halved by the divergence).
 
     >>> from lehr.ansatz.scores import Jacobian
     >>> scores = Jacobian({"bias": jnp.array([[1.0], [-1.0]])})  # two samples, ln p = const + bias * s
     >>> half = jnp.array([0.5, 0.5])
-    >>> natural = NaturalGradient(damping=0.0)
-    >>> updates, *_ = natural.updates(scores, jnp.array([0.25, -0.25]), half, 1.0, natural.init({"bias": jnp.zeros(1)}))
+    >>> updates, _ = NaturalGradient(damping=0.0).updates(scores, jnp.array([0.25, -0.25]), half, 1.0)
     >>> round(float(updates["bias"][0]), 4)
     -0.25
     """
@@ -96,11 +102,11 @@ class NaturalGradient(eqx.Module):
     damping: float = eqx.field(static=True, default=1e-2)
     clip: float = eqx.field(static=True, default=3.0)
     most_change: float = eqx.field(static=True, default=1.0)
-    memory: float = eqx.field(static=True, default=0.98)
+    most_divergence: float = eqx.field(static=True, default=0.25)
 
-    def init(self, params: Any) -> Float[Array, ""]:
-        """The state before the first step: the average of the damping's unit, over none."""
-        return jnp.zeros((), jnp.result_type(*jax.tree.leaves(params)))
+    def init(self, params: Any) -> tuple[()]:
+        """The state before the first step, as of an optax optimiser: there is nothing to remember."""
+        return ()
 
     def updates(
         self,
@@ -108,9 +114,8 @@ class NaturalGradient(eqx.Module):
         target: Float[Array, " m"],
         weights: Float[Array, " m"],
         rate: Float[Array, ""] | float,
-        state: Float[Array, ""],
-    ) -> tuple[Any, Float[Array, ""], Float[Array, ""]]:
-        """What to add to the parameters, the norm of the plain gradient of the mean target, and the new state.
+    ) -> tuple[Any, Float[Array, ""]]:
+        """What to add to the parameters, and the norm of the plain gradient of the mean target.
 
         `weights` [M] say how much each sample counts; they add up to 1. Where the samples are divided (`lehr.shares`)
         both are those of all.
@@ -125,13 +130,32 @@ class NaturalGradient(eqx.Module):
         gradient_norm = jnp.sqrt(jnp.maximum(root * centred @ matmul(gram, root * centred), 0))
         reach = self.clip * jnp.sqrt(weights @ centred**2)
         centred = jnp.clip(centred, -reach, reach)
-        unit = jnp.maximum(jnp.trace(gram), 0) / len(root)
-        state = self.memory * state + (1 - self.memory) * unit
-        ridge = self.damping * jnp.maximum(unit, state) + least
+        ridge = self.damping * jnp.maximum(jnp.trace(gram), 0) / len(root) + least
         solution = jax.scipy.linalg.solve(
             gram + ridge * jnp.eye(len(root), dtype=gram.dtype), root * centred, assume_a="pos"
         )
         change = jnp.abs(rate * matmul(gram, solution) / root).max()
         shortened = rate / jnp.maximum(1, change / self.most_change)
         step = shortened * root * solution
-        return summed(scores.pull(own_share(weights * step.sum() - step))), gradient_norm, state
+        return summed(scores.pull(own_share(weights * step.sum() - step))), gradient_norm
+
+    def moved(self, params: Any, updates: Any, divergence: Callable[[Any], Float[Array, ""]]) -> Any:
+        """The parameters after the updates, or after such a part of them that `divergence(params)`, the divergence of
+        these parameters' distribution from that of the samples, is not too large."""
+
+        def after(share):
+            return optax.apply_updates(params, jax.tree.map(lambda u: share.astype(u.dtype) * u, updates))
+
+        def halved(step):
+            share = step[0] / 2
+            return share, divergence(after(share))
+
+        whole = jnp.ones(())
+        if math.isinf(self.most_divergence):
+            return after(whole)
+        share, _ = lax.while_loop(
+            lambda step: (step[1] > self.most_divergence) & (step[0] > _LEAST_SHARE),
+            halved,
+            (whole, divergence(after(whole))),
+        )
+        return after(share)
