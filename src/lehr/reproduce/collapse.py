@@ -42,7 +42,8 @@ VARIANTS: dict[str, Variant] = {
     "hears nothing": Variant("natural", {"ansatz_options": {"informed": False}}),
     "no clip": Variant("natural", {"optimiser": NaturalGradient(clip=math.inf)}),
     "no cap": Variant("natural", {"optimiser": NaturalGradient(most_change=math.inf)}),
-    "no clip, no cap": Variant("natural", {"optimiser": NaturalGradient(clip=math.inf, most_change=math.inf)}),
+    "no halving": Variant("natural", {"optimiser": NaturalGradient(most_divergence=math.inf)}),
+    "no control": Variant("natural", {"optimiser": NaturalGradient(0.01, *[math.inf] * 3)}),
     "mirrored zigzag": Variant("natural", {"ansatz_options": {"order": _MIRRORED}}),
     "Adam": Variant("adam", {"optimiser": "adam"}),
     "Adam, terms only": Variant("adam", {"optimiser": "adam", "ansatz_options": {"hears": "terms"}}),
@@ -111,8 +112,9 @@ def _how(data: xr.Dataset, spec: Spec) -> str:
 {spec["num_steps"]} steps of natural gradient or {spec["num_adam_steps"]} of
 Adam with {spec["num_samples"]} samples, geometrically from 0.87 J to 0.026 J, then {spec["num_final_samples"]} samples.
 A variant leaves one ingredient of Lehr's default out or exchanges it: the last kinds of products that a site hears, the
-clipping of local energies at three standard deviations, the cap on the change of ln p in one step, the zigzag that
-starts with the first row (mirrored: with the last, where fewer sites close a term), the optimiser.
+clipping of local energies at three standard deviations, the cap on the change of ln p in one step, the halving of steps
+after which the distribution is far from the one before (*no control*: all three of them), the zigzag that starts with
+the first row (mirrored: with the last, where fewer sites close a term), the optimiser.
 *{UNTRAINED}* is the default network as it starts, shown every temperature and never updated.
 *{PAPER}* is paper B's network (one vanilla 2D RNN, weights shared, d_h = 40) on Lehr's schedule; *{PAPER_IN_FULL}*, at
 the scale `paper` only, has the paper's settings as well (preset `b-vca`: 51 000 steps from T = 10 J).

@@ -250,7 +250,7 @@ beside exact diagonalisation:
 Smoothness is not measured here; the curves show it."""
 _LAPTOP = {
     "sizes": [3, 5],
-    "num_seeds": 3,
+    "num_seeds": 10,
     "variants": list(VARIANTS),
     "paper": {"3": quicker(10), "5": quicker(40)},
     "default": {},
@@ -260,7 +260,6 @@ _LAPTOP = {
 _SMOKE = {**_LAPTOP, **in_seconds(3), "num_windows": {PAPER: 10, DEFAULT: 8, BRANCHES: 8}}
 _PAPER = {
     **_LAPTOP,
-    "num_seeds": 10,
     "paper": {"3": dict(IN_FULL), "5": dict(IN_FULL)},
     "num_windows": {PAPER: 1000, DEFAULT: 50, BRANCHES: 50},
     "num_final_samples": 10_000,

@@ -268,7 +268,7 @@ distance from the trivial ground state, and how often each ground state was draw
   configuration"."""
 _LAPTOP = {
     "sizes": [3, 6],
-    "num_seeds": 5,
+    "num_seeds": 10,
     "variants": [PAPER, DEFAULT],
     "paper": {"3": quicker(10), "6": quicker(20)},
     "default": {},
@@ -276,7 +276,6 @@ _LAPTOP = {
 }
 _PAPER = {
     **_LAPTOP,
-    "num_seeds": 10,
     "paper": {"3": dict(IN_FULL), "6": dict(IN_FULL)},
     "num_final_samples": 15_000,
 }

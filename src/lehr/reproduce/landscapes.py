@@ -61,12 +61,12 @@ def _less(steps: int, rate: float) -> dict[str, Any]:
 
 
 _MAPS = {
-    "size": 5, "variants": list(VARIANTS), "num_seeds": 3, "moments": ["warm", "middle", "end", UNTRAINED],
+    "size": 5, "variants": list(VARIANTS), "num_seeds": 5, "moments": ["warm", "middle", "end", UNTRAINED],
     "grid": 25, "extent": 1.0, "num_samples": 100, "num_final_samples": 1000,
     "changes": {"b-vca": _less(5100, 1e-3), "b-vqa": _less(2550, 1e-3)},
 }  # fmt: skip
 _SURFACES = {
-    **_MAPS, "size": 16, "variants": [PAPER, DEFAULT], "num_seeds": 2, "moments": ["start", *_MAPS["moments"]],
+    **_MAPS, "size": 16, "variants": [PAPER, DEFAULT], "num_seeds": 4, "moments": ["start", *_MAPS["moments"]],
     # Far out, a zigzag through 256 sites overflows in single precision.
     "changes": {"b-vca": _less(2550, 1e-3), "default": {"dtype": "float64"}},
 }  # fmt: skip
