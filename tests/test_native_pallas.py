@@ -36,7 +36,7 @@ def flips(path, network, spins):
     several flips, and as the scan makes them one by one."""
     places = np.arange(len(spins))
     ends = np.where(places % 2, np.minimum(places + 2, len(spins)), len(spins))
-    limits = {"budget": 160_000} if path is pallas else {"blocks": len(spins)}
+    limits = {"budget": 40_000} if path is pallas else {"blocks": len(spins)}
     return path.flip_log_ratio(network, spins, ends, **limits)
 
 

@@ -47,10 +47,7 @@ def case(request):
     draws its samples; the samples of some make one tile, of others several and a part."""
     with jax.enable_x64(True):
         ansatz = with_random_params(NETWORKS[request.param](), scale=0.4)
-        problem = {"heard": newman_moore(3), "gated, two states": newman_moore(3), "dilated": DENSE}.get(
-            request.param, MIXED
-        )
-        ansatz = ansatz.informed(problem, jnp.asarray(0.8))
+        ansatz = ansatz.informed(PROBLEMS.get(request.param, MIXED), jnp.asarray(0.8))
         yield ansatz, noise_for(ansatz, SAMPLES.get(request.param, 1))
 
 

@@ -84,9 +84,9 @@ class NaturalGradient(eqx.Module):
     Arguments: `damping`: lambda in units of the mean diagonal of O O^T; `clip`: targets farther than this many standard
     deviations from their mean are moved there; `most_change`: a step that would change ln p of a sample by more is
     shortened; `most_divergence`: a step after which the Kullback-Leibler divergence of the new distribution from that
-    of the samples is larger, in nats, is halved until it is not. What a step changes is foreseen to first order, and
-    for the samples alone: a network that has almost settled in a few states can leave all of them in one step. Seeing
-    that costs one more evaluation of the samples.
+    of the samples is larger, in nats, is halved until it is not, at most ten times. What a step changes is foreseen to
+    first order, and for the samples alone: a network that has almost settled in a few states can leave all of them in
+    one step. Seeing that costs one more evaluation of the samples, and one for each halving.
 
     Source: Amari, Neural Computation 10, 251 (1998); Chen and Heyl, arXiv:2302.01941 (minSR); Schulman et al.,
     arXiv:1502.05477, appendix C (steps halved by the divergence).
@@ -148,14 +148,13 @@ class NaturalGradient(eqx.Module):
 
         def halved(step):
             share = step[0] / 2
-            return share, divergence(after(share))
+            return share, divergence(after(share)).astype(share.dtype)
 
-        whole = jnp.ones(())
+        def too_far(step):
+            share, far = step
+            return (share > _LEAST_SHARE) & ~(far <= self.most_divergence)  # what is not a number is too far
+
         if math.isinf(self.most_divergence):
-            return after(whole)
-        share, _ = lax.while_loop(
-            lambda step: (step[1] > self.most_divergence) & (step[0] > _LEAST_SHARE),
-            halved,
-            (whole, divergence(after(whole))),
-        )
+            return after(jnp.ones(()))
+        share, _ = lax.while_loop(too_far, halved, (jnp.asarray(2.0), jnp.asarray(math.inf)))
         return after(share)

@@ -32,11 +32,13 @@ class Forward(NamedTuple):
 
 def serve(cell: Cell, dtype: Any) -> bool:
     """Whether there are kernels for networks of this cell, and they are used."""
+    first = cell.layers[0]
     return (
         native.status().active
         and jnp.dtype(dtype) in (np.float32, np.float64)
-        and type(cell.layers[0]) in _KINDS
-        and all(type(layer) is type(cell.layers[0]) and layer.activation in _ACTIVATIONS for layer in cell.layers)
+        and type(first) in _KINDS
+        and first.activation in _ACTIVATIONS
+        and all((type(layer), layer.activation) == (type(first), first.activation) for layer in cell.layers)
     )
 
 

@@ -57,11 +57,12 @@ _CELLS = {Vanilla: _vanilla, Tensorised: _tensorised, GRU: _gated}
 
 def serve(cell: Cell) -> bool:
     """Whether there is arithmetic for this cell."""
-    kind = type(cell.layers[0])
+    first = cell.layers[0]
     return (
         width_of(cell.hidden) <= _WIDEST
-        and kind in _CELLS
-        and all(type(layer) is kind and layer.activation in _SLOPES for layer in cell.layers)
+        and type(first) in _CELLS
+        and first.activation in _SLOPES
+        and all((type(layer), layer.activation) == (type(first), first.activation) for layer in cell.layers)
     )
 
 
@@ -244,8 +245,8 @@ def layer_state(
 
 
 def tangent(shape: Shape, state: Any) -> Activation:
-    """The activation of a layer on the way back from its state, which is its value but for gated cells: then it is the
-    tangent there, and the sum is not found again, for only its derivatives are used."""
+    """The activation of a layer on the way back: for gated cells itself; for the others its value is the state, so the
+    tangent there will do, and the sum is not found again, for only its derivatives are used."""
     if shape.kind is GRU:
         return shape.activation
     slope = _SLOPES[shape.activation](state)
