@@ -130,6 +130,15 @@ def test_the_numbers_are_those_of_this_process(cluster, engine, tmp_path, monkey
     assert there.attrs["spec"] == here.attrs["spec"]
 
 
+@pytest.fixture
+def interruptible():
+    """A shell's background jobs ignore Ctrl-C, and so does what they start."""
+    given = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, given)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_has_ended_and_cancels_the_rest(engine, tmp_path):
     import ray
 

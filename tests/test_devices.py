@@ -53,6 +53,7 @@ print("end", flush=True)
 found = field()
 assert found.device == "cpu x 4 in 2 processes", found.device
 save(folder / f"found-{index}.npz", [found])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 begun(glass, folder / "begun", lambda: index == 1 and os.kill(os.getpid(), signal.SIGINT))
 refused("a multiple of the 2 processes, but there are 3 networks", replicas=3)
 refused("The first process could not begin" if index else "but `.*` holds one", out=folder / "shell")
